@@ -1,0 +1,122 @@
+"""Every error leaves by this door, in one body: DRF's, the domain's and the ones nobody expected."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+
+from craft.api.envelopes import Problem, dialect_of, is_api_path
+from craft.exceptions import DomainError
+from craft.middleware import request_id_of
+
+logger = logging.getLogger("craft.api")
+
+UNEXPECTED = "Something went wrong on our side. Give the request_id to the operator: the log carries it."
+MESSAGES = {
+    400: "The request is not valid.",
+    404: "There is nothing at this address.",
+    413: "The body is too large.",
+}
+
+
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's exception handler: answers for whatever a view raised."""
+    request: HttpRequest = context["request"]
+    problem, headers = describe(error, request)
+    if problem.status >= 500 and not isinstance(error, DomainError | exceptions.APIException):
+        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+    return Response(problem, status=problem.status, headers=headers)
+
+
+def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str, str]]:
+    invalid_status = dialect_of(request).invalid_status
+    headers: dict[str, str] = {}
+    details: dict[str, Any] = {}
+    match error:
+        case exceptions.ValidationError():
+            details = flatten(error.detail)
+            message, code = summarise(details), invalid_status
+        case exceptions.APIException():
+            message, code = str(error.detail), error.status_code
+            headers = headers_of(error)
+        case DomainError():
+            message, code, details = error.message, error.status_code, error.details
+            code = invalid_status if code == status.HTTP_400_BAD_REQUEST else code
+        case Http404():
+            message, code = "Not found.", 404
+        case PermissionDenied():
+            message, code = "You may not do this.", 403
+        case RequestDataTooBig():
+            message, code = MESSAGES[413], 413
+        case SuspiciousOperation():
+            message, code = MESSAGES[400], 400
+        case OperationalError():
+            message, code = "The database can't be reached. Try again in a moment.", 503
+            headers = {"Retry-After": "5"}
+            logger.error("database unavailable", exc_info=error)
+        case DatabaseError() | _:
+            message, code = UNEXPECTED, 500
+    return Problem(code, message, request_id_of(request), details), headers
+
+
+def headers_of(error: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if (challenge := getattr(error, "auth_header", None)) is not None:
+        headers["WWW-Authenticate"] = challenge
+    if (wait := getattr(error, "wait", None)) is not None:
+        headers["Retry-After"] = str(int(wait))
+    return headers
+
+
+def flatten(detail: Any, path: str = "") -> dict[str, str]:
+    """DRF's nested detail as dotted paths, one sentence each: `{"nodes.2.config.url": "This field is required."}`."""
+    if isinstance(detail, dict):
+        items = [(str(key), value) for key, value in detail.items()]
+    elif isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+        items = [(str(index), value) for index, value in enumerate(detail) if value]
+    else:
+        sentence = " ".join(str(item) for item in detail) if isinstance(detail, list) else str(detail)
+        return {path or "body": sentence}
+    flat: dict[str, str] = {}
+    for key, value in items:
+        if key == "non_field_errors":
+            flat |= flatten(value, path)
+        else:
+            flat |= flatten(value, f"{path}.{key}" if path else key)
+    return flat
+
+
+def summarise(details: dict[str, str]) -> str:
+    if not details:
+        return MESSAGES[400]
+    field, sentence = next(iter(details.items()))
+    more = len(details) - 1
+    rest = f" ({more} more in details)" if more else ""
+    return f"{sentence}{rest}" if field == "body" else f"{field}: {sentence}{rest}"
+
+
+def plain_error(request: HttpRequest, code: int, message: str) -> HttpResponse:
+    """An error outside any view: no such path, a host that is not ours, a crash in a middleware."""
+    if not is_api_path(request.path):
+        return HttpResponse(f"<!doctype html><title>{code}</title><h1>{code}</h1><p>{message}</p>", status=code)
+    return JsonResponse(dialect_of(request).problem(Problem(code, message, request_id_of(request))), status=code)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return plain_error(request, 400, MESSAGES[400])
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return plain_error(request, 403, "You may not do this.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return plain_error(request, 404, MESSAGES[404])
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return plain_error(request, 500, UNEXPECTED)

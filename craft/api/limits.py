@@ -1,0 +1,131 @@
+"""Rate limits: GCRA per company and window, exact across processes on Redis and within the one process of the embedded default.
+
+A company's windows come from its plan; a call without a key counts per address. Every answer reports the window that has, in proportion, the least
+left. With Redis gone the limit is kept per process: still bounded, and nobody is turned away for our trouble.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
+from rest_framework.exceptions import Throttled as TooManyRequests
+from throttled import MemoryStore, Quota, RateLimiterType, RedisStore, Throttled, per_day, per_hour, per_min
+from throttled.exceptions import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from accounts.models import Company
+
+logger = logging.getLogger("craft.api")
+
+PERIODS = {"minute": per_min, "hour": per_hour, "day": per_day}
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+@dataclass(frozen=True)
+class Window:
+    """`limit` calls per `period` (minute, hour, day), of which `burst` may come at once."""
+
+    period: str
+    limit: int
+    burst: int
+
+    @property
+    def quota(self) -> Quota:
+        return PERIODS[self.period](self.limit, burst=self.burst)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What the headers say."""
+
+    limit: int
+    remaining: int
+    resets_at: int
+    retry_after: float | None = None
+
+
+def take(scope: str, windows: list[Window]) -> Rate | None:
+    """Count one call of `scope` in each window; None where there is no limit. The first window that refuses decides."""
+    rates = []
+    for window in windows:
+        rate = _take_one(scope, window)
+        if rate.retry_after is not None:
+            return rate
+        rates.append(rate)
+    return min(rates, key=lambda rate: rate.remaining / rate.limit, default=None)
+
+
+def _take_one(scope: str, window: Window) -> Rate:
+    key = f"{scope}:{window.period}:{window.limit}:{window.burst}"
+    try:
+        result = _throttle(settings.REDIS_URL, window).limit(key)
+    except StoreUnavailableError as error:
+        logger.warning("rate limits fall back to this process: %s", type(error).__name__)
+        result = _throttle("", window).limit(key)
+    state = result.state
+    return Rate(
+        limit=window.limit,
+        remaining=min(state.remaining, window.limit),
+        resets_at=math.ceil(time.time() + state.reset_after),
+        retry_after=max(1, math.ceil(state.retry_after)) if result.limited else None,
+    )
+
+
+@cache
+def _throttle(redis_url: str, window: Window) -> Throttled:
+    return Throttled(using=RateLimiterType.GCRA.value, quota=window.quota, store=_store(redis_url))
+
+
+@cache
+def _store(redis_url: str) -> Any:
+    return RedisStore(server=redis_url) if redis_url else MemoryStore(options={"MAX_SIZE": 100_000})
+
+
+@cache
+def _windows_of() -> Callable[[Company], list[Window]]:
+    return import_string(settings.API_WINDOWS)
+
+
+def address_of(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR") or "unknown")
+
+
+def charge_call(request: HttpRequest, company: Company | None) -> None:
+    """Count the call once, against its company or its address; raise the 429 when nothing is left."""
+    inner = getattr(request, "_request", request)
+    if getattr(inner, "rate_is_charged", False):
+        return
+    inner.rate_is_charged = True
+    if company is None:
+        limit = settings.API_PUBLIC_PER_MINUTE
+        rate = take(f"address:{address_of(inner)}", [Window("minute", limit, limit)])
+    else:
+        rate = take(f"company:{company.pk}", _windows_of()(company))
+    inner.rate = rate
+    if rate is not None and rate.retry_after is not None:
+        raise TooManyRequests(wait=rate.retry_after, detail="Too many requests. Wait as long as Retry-After says.")
+
+
+class RateHeadersMiddleware:
+    """Puts the rate headers on every answer of the API, also on one that no view gave."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        rate = getattr(request, "rate", None)
+        if rate is not None:
+            response["X-RateLimit-Limit"] = str(rate.limit)
+            response["X-RateLimit-Remaining"] = str(rate.remaining)
+            response["X-RateLimit-Reset"] = str(rate.resets_at)
+        return response

@@ -1,0 +1,110 @@
+"""The viewsets that apps build on: plain DRF, already narrowed to the caller's company.
+
+    class AgentViewSet(CompanyModelViewSet):
+        queryset = Agent.objects.all()
+        serializer_class = AgentSerializer
+        access = MEMBERS_WRITE
+
+        def perform_create(self, serializer):
+            serializer.instance = services.create_agent(company=self.request.company, **serializer.validated_data)
+
+A foreign row is a 404 by construction. A viewset that does not say who may call it stops the start (`craft/checks.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from django.urls import NoReverseMatch, reverse
+from rest_framework import mixins, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from craft.api.envelopes import Deleted
+from craft.models import CompanyQuerySet
+
+Level = Literal["public", "read", "write", "admin"]
+"""What a call needs: nothing, a viewer, a member, an admin; and of a key the permission of that name."""
+
+Access = dict[str, Level]
+"""Which level each action needs: by the action's name, or else by `safe` (GET) and `unsafe` (all others)."""
+
+MEMBERS_WRITE: Access = {"safe": "read", "unsafe": "write"}
+ADMINS_WRITE: Access = {"safe": "read", "unsafe": "admin"}
+ADMINS_ONLY: Access = {"safe": "admin", "unsafe": "admin"}
+PUBLIC: Access = {"safe": "public", "unsafe": "public"}
+SIGNED_IN: Access = {"safe": "read", "unsafe": "read"}
+
+
+def level_for(access: Access, action: str | None, method: str) -> Level:
+    if action in access:
+        return access[action]
+    return access["safe" if method in {"GET", "HEAD", "OPTIONS"} else "unsafe"]
+
+
+class ApiViewSet(viewsets.GenericViewSet[Any]):
+    """A viewset that says who may call it."""
+
+    access: ClassVar[Access]
+    http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
+
+    @property
+    def level(self) -> Level:
+        """What the call at hand needs; `accounts.permissions.HasAccess` asks."""
+        return level_for(self.access, getattr(self, "action", None), self.request.method or "GET")
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+    def location_of(self, data: Any) -> dict[str, str]:
+        """The `Location` of what was made, at the base path that was called."""
+        match, identifier = self.request.resolver_match, (data or {}).get("id")
+        if match is None or identifier is None or not hasattr(self, "basename"):
+            return {}
+        name = f"{self.basename}-detail"
+        try:
+            path = reverse(f"{match.namespace}:{name}", kwargs={self.lookup_url_kwarg or self.lookup_field: identifier})
+        except NoReverseMatch:
+            return {}
+        return {"Location": self.request.build_absolute_uri(path)}
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return self.location_of(data)
+
+
+class CompanyViewSet(ApiViewSet):
+    """Rows of the caller's company. Its `queryset` starts from the guarded `objects` of a company's table."""
+
+    def get_queryset(self) -> Any:
+        queryset = super().get_queryset()
+        if not isinstance(queryset, CompanyQuerySet):
+            raise TypeError(f"{type(self).__name__}.queryset must start from the guarded `objects` of a company's table.")
+        if getattr(self, "swagger_fake_view", False):
+            return queryset.none()
+        return queryset.for_company(self.request.company)  # type: ignore[attr-defined]  # set by accounts.authentication
+
+    def perform_destroy(self, instance: Any) -> None:
+        instance.delete()
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        instance = self.get_object()
+        identifier, label = instance.pk, str(instance._meta.verbose_name)
+        self.perform_destroy(instance)
+        return Response(Deleted(identifier, label[:1].upper() + label[1:]))
+
+
+class CompanyModelViewSet(
+    mixins.CreateModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, mixins.ListModelMixin, CompanyViewSet
+):
+    """Create, read, update, delete and list. `PUT` is partial, as in document 001."""
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        kwargs["partial"] = True
+        return super().update(request, *args, **kwargs)
+
+
+def created(view: ApiViewSet, data: Any, *, response_class: type[Response] = Response) -> Response:
+    """The answer to a POST that made a row."""
+    return response_class(data, status=status.HTTP_201_CREATED, headers=view.location_of(data))
+
+

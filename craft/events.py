@@ -1,0 +1,57 @@
+"""News travels up: an app publishes what happened, apps above it react, and the publisher knows none of them.
+
+Subscribers run at once, inside the publisher's transaction, and only write rows and schedule tasks on commit: the change, its audit record and
+its pending deliveries stand or fall together. This is the code base's only use of Django's signals.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.dispatch import Signal
+
+
+@dataclass(frozen=True)
+class Event:
+    """`type` is `resource.past_participle`; `data` holds ids and plain JSON."""
+
+    type: str
+    company_id: int
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, and from where."""
+
+    user_id: str | None = None
+    api_key_id: str | None = None
+    address: str | None = None
+
+
+_published = Signal()
+current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor())
+
+
+def publish(event: Event) -> None:
+    _published.send(sender=event.type, event=event)
+
+
+def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:
+    """Call `receiver` for each event of this type. A receiver that raises undoes the change."""
+
+    def receive(*, event: Event, **_: object) -> None:
+        receiver(event)
+
+    _published.connect(receive, sender=event_type, weak=False, dispatch_uid=(event_type, receiver))
+
+
+@contextmanager
+def acting(actor: Actor) -> Iterator[None]:
+    token = current_actor.set(actor)
+    try:
+        yield
+    finally:
+        current_actor.reset(token)

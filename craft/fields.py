@@ -1,0 +1,25 @@
+from functools import partial
+from typing import Any
+
+from django.db import models
+from typeid import TypeID
+
+
+def new_id(prefix: str) -> str:
+    """`wf_01m80ks0jz…`: the kind and a UUIDv7, so unguessable and sortable by creation."""
+    return str(TypeID(prefix=prefix))
+
+
+class IdField(models.CharField[str, str]):
+    """A primary key that says what it identifies."""
+
+    def __init__(self, prefix: str, **kwargs: Any) -> None:
+        self.prefix = prefix
+        kwargs.update(primary_key=True, max_length=40, editable=False, default=partial(new_id, prefix))
+        super().__init__(**kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, _, kwargs = super().deconstruct()
+        for made_here in ("primary_key", "max_length", "editable", "default"):
+            kwargs.pop(made_here, None)
+        return name, path, [self.prefix], kwargs

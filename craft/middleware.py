@@ -1,0 +1,26 @@
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+from craft.fields import new_id
+
+REQUEST_ID_HEADER = "X-Request-ID"
+
+
+def request_id_of(request: HttpRequest) -> str:
+    return getattr(request, "request_id", "")
+
+
+class RequestIdMiddleware:
+    """Gives each request an id that the answer, the error body and every log line carry."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.request_id = new_id("req")  # type: ignore[attr-defined]  # read by request_id_of
+        with structlog.contextvars.bound_contextvars(request_id=request_id_of(request)):
+            response = self.get_response(request)
+        response[REQUEST_ID_HEADER] = request_id_of(request)
+        return response

@@ -1,0 +1,88 @@
+"""What every table starts from, and the door that keeps companies apart.
+
+`Model.objects` of a company's table refuses to run any SQL until the query has said whose rows it wants: `.for_company(company)`. A forgotten
+scope is an error on the first call, never another company's data. What serves all companies at once (the engine's workers, the admin, Django's
+own machinery) goes through `Model.unscoped`, a name that is easy to search for and that `tests/test_tenancy.py` allows in listed places only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from django.db import models
+from django.db.models.sql import Query
+
+if TYPE_CHECKING:
+    from accounts.models import Company
+
+M = TypeVar("M", bound=models.Model)
+
+
+class UnscopedQueryError(Exception):
+    """A query on a company's table ran without `for_company`."""
+
+
+class GuardedQuery(Query):
+    """SQL that compiles only once it is known whose rows it reads."""
+
+    company_id: int | None = None
+
+    def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
+        if self.company_id is None and not self.is_empty():
+            raise UnscopedQueryError(f"{self.model.__name__}: say whose rows, with .for_company(company).")
+        return super().get_compiler(*args, **kwargs)
+
+
+class CompanyQuerySet(models.QuerySet[M], Generic[M]):
+    """Rows that belong to companies."""
+
+    def for_company(self, company: Company | int) -> Self:
+        company_id = company if isinstance(company, int) else company.pk
+        scoped = self.filter(company_id=company_id)
+        if isinstance(scoped.query, GuardedQuery):
+            scoped.query.company_id = company_id
+        return scoped
+
+    def update(self, **kwargs: Any) -> int:
+        self._require_scope()
+        return super().update(**kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        self._require_scope()
+        return super().delete()
+
+    def _require_scope(self) -> None:
+        # An UPDATE or DELETE is compiled by another class of query, which does not know the guard.
+        if isinstance(self.query, GuardedQuery):
+            self.query.get_compiler(self.db)
+
+    @classmethod
+    def as_guarded_manager(cls) -> Any:
+        """The `objects` of a company's table."""
+        return GuardedManager.from_queryset(cls)()
+
+
+class GuardedManager(models.Manager[M]):
+    def get_queryset(self) -> models.QuerySet[M]:
+        return self._queryset_class(model=self.model, query=GuardedQuery(self.model), using=self._db)  # type: ignore[attr-defined]  # set by from_queryset
+
+
+class BaseModel(models.Model):
+    created_at = models.DateTimeField(auto_now_add=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class CompanyModel(BaseModel):
+    """A row of one company."""
+
+    company = models.ForeignKey("accounts.Company", on_delete=models.CASCADE, related_name="+", editable=False)
+
+    objects = CompanyQuerySet.as_guarded_manager()
+    unscoped = models.Manager()  # noqa: DJ012  # the order is the point: `objects` is the one to reach for
+
+    class Meta:
+        abstract = True
+        default_manager_name = "unscoped"

@@ -1,0 +1,253 @@
+"""Every setting, read from the environment; `docs/configuration.md` describes each. Combinations that can't work stop the start (`craft/checks.py`)."""
+
+import os
+import secrets
+import sys
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import django_stubs_ext
+import environ
+
+if sys.platform == "linux":
+    # Before 3.51.3 SQLite can corrupt a database in WAL mode, and the system's is often older: the wheel brings its own.
+    import pysqlite3
+
+    sys.modules["sqlite3"] = pysqlite3
+    sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- Where things are kept ---
+
+VAR_DIR = Path(env.str("CRAFT_VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+
+
+def _kept_secret(name: str) -> str:
+    """A secret of this installation: made once into var/, readable by its owner only."""
+    path = VAR_DIR / name
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()
+
+
+PORT = env.int("PORT", default=8000)
+REDIS_URL = env.str("REDIS_URL", default="")
+EMBEDDED = not REDIS_URL  # web, worker and scheduler share one process
+PUBLIC_URL = env.str("CRAFT_PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
+SECRET_KEY = env.str("CRAFT_SECRET_KEY", default="") or _kept_secret("secret_key")
+SECRET_KEY_IS_SHARED = bool(env.str("CRAFT_SECRET_KEY", default=""))
+DEBUG = False
+
+ALLOWED_HOSTS = [
+    *env.list("CRAFT_ALLOWED_HOSTS", default=[]),
+    *{"127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or "localhost"},
+]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("CRAFT_BEHIND_PROXY", default=False) else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+X_FRAME_OPTIONS = "DENY"
+
+# --- What is installed ---
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "craft",
+    "accounts",
+    "billing",
+    "integrations",
+    "datasources",
+    "agents",
+    "workflows",
+    "compliance",
+    "deployments",
+]
+
+MIDDLEWARE = [
+    "craft.middleware.RequestIdMiddleware",
+    "craft.api.limits.RateHeadersMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "craft.urls"
+WSGI_APPLICATION = "craft.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Rows ---
+
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'craft.sqlite3'}")}
+DATABASE_IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+if DATABASE_IS_SQLITE:
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # a transaction that turns into a writer half-way fails at once with "locked"
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY;",
+    }
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MEDIA_ROOT = VAR_DIR / "media"
+
+CACHES: dict[str, dict[str, object]] = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+# --- Background work: rows are the truth, a message is a nudge ---
+
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120} if REDIS_URL else {"polling_interval": 0.02}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: every entry is a nudge that may repeat
+CELERY_TASK_DEFAULT_QUEUE = "short"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "fire-due-schedules": {"task": "workflows.tasks.fire_due_schedules", "schedule": 1.0, "options": {"expires": 5}},
+}
+
+# --- People ---
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=10),
+    "ALGORITHM": "HS256",
+    "ISSUER": "craft",
+    "AUDIENCE": "craft-api",
+    "USER_ID_CLAIM": "sub",
+    "TOKEN_TYPE_CLAIM": "typ",
+}
+REFRESH_TOKEN_LIFETIME = timedelta(days=30)
+
+# --- The API ---
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.BearerAuthentication",
+        "accounts.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasAccess"],
+    "DEFAULT_PARSER_CLASSES": ["craft.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["craft.api.envelopes.EnvelopeRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "craft.api.pagination.ContractPagination",
+    "DEFAULT_FILTER_BACKENDS": ["craft.api.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "craft.api.schema.ContractSchema",
+    "EXCEPTION_HANDLER": "craft.api.exceptions.handle_exception",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+API_WINDOWS = "billing.services.get_windows"  # (company) -> the rate windows of its plan
+API_PUBLIC_PER_MINUTE = 300  # calls without a key, per address
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+UPLOAD_MAX_BYTES = env.int("CRAFT_UPLOAD_MAX_BYTES", default=100 * 1024 * 1024)
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Craft API",
+    "DESCRIPTION": "Build agents and workflows, connect data, run them and see what they did.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "craft.api.schema.dress_schema"],
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+# --- The outside world ---
+
+OUTBOUND_ALLOW = env.list("CRAFT_OUTBOUND_ALLOW", default=[])
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
+ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
+ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="https://api.anthropic.com")
+S3_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", default="")
+S3_ACCESS_KEY_ID = env.str("AWS_ACCESS_KEY_ID", default="")
+S3_SECRET_ACCESS_KEY = env.str("AWS_SECRET_ACCESS_KEY", default="")
+S3_REGION = env.str("AWS_REGION", default="us-east-1")
+S3_BUCKETS = env.list("CRAFT_S3_BUCKETS", default=[])  # the buckets that workflows may write to
+
+# --- Pages and files ---
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step on the embedded default
+LOGIN_URL = "/admin/login/"
+
+UNFOLD = {
+    "SITE_TITLE": "Craft",
+    "SITE_HEADER": "Craft",
+    "SITE_SUBHEADER": "Operator console",
+    "SITE_SYMBOL": "bolt",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+# --- Logs ---
+
+LOG_FORMAT = env.str("CRAFT_LOG_FORMAT", default="console" if EMBEDDED else "json")
+LOG_LEVEL = env.str("CRAFT_LOG_LEVEL", default="WARNING" if EMBEDDED else "INFO")
+LOGGING_CONFIG = None  # craft/logs.py sets structlog up, from the entry points

@@ -1,0 +1,116 @@
+"""What a node type is.
+
+A node type is one file in this folder and one line in `workflows/nodes/__init__.py`. It declares its config as a JSON Schema, the handles its edges may
+leave from, an example that the tests run, and its effect class; the engine hands it its config resolved, and a `Call` that stands for everything else:
+
+    class Limit(Node):
+        type = "limit"
+        family = "processing"
+        summary = "Keeps the first items of a list."
+        config_schema = {"type": "object", "properties": {"count": {"type": "integer", "minimum": 0}}, "required": ["count"], "additionalProperties": False}
+        example = {"config": {"count": 1}, "input": [1, 2], "output": [1]}
+
+        async def run(self, call):
+            return Output(call.input[: call.config["count"]])
+
+**Effect class.** A *pure* node costs nothing and touches nothing outside: after a crash it may run again, and its record is only buffered. An *effect*
+node reaches outside: its intent is committed before it runs and its result after, so a finished one never repeats, and the one in flight at a crash
+repeats with the same `call.idempotency_key`. One that is *at_most_once* never repeats: in flight at a crash, it ends as `unknown`, for a person to decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Protocol
+
+Family = Literal["input", "ai", "processing", "conditional", "flow", "integrations", "output"]
+Effect = Literal["pure", "effect", "at_most_once"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The node is done: its value goes along the edges that leave from these handles."""
+
+    value: Any
+    handles: tuple[str, ...] = ("main",)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The node goes on at `until`. A short wait is slept on the loop; a longer one holds no worker. It is then run again with `call.started_at` unchanged."""
+
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The whole execution ends here: completed with `output`, or failed where an error is given."""
+
+    output: Any = None
+    error: NodeError | None = None
+
+
+Outcome = Output | Waiting | Stop
+
+
+class NodeError(Exception):
+    """What went wrong in a node, for the person who built the workflow. `retryable` says whether trying again may help; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, code: str = "node_failed", retryable: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class Call(Protocol):
+    """One run of a node."""
+
+    config: dict[str, Any]
+    """Resolved: every `{{ … }}` has been evaluated, but in the node's `raw_fields`."""
+    input: Any
+    idempotency_key: str
+    """The same for every attempt at this node in this execution."""
+    attempt: int
+    started_at: datetime
+    """When this node was first begun in this execution, before any restart."""
+    company_id: int
+    execution_id: str
+
+    def evaluate(self, value: Any, **names: Any) -> Any:
+        """Resolve the expressions in a raw value, with more names in scope."""
+
+    def matches(self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...) -> bool:
+        """Whether the conditions hold for `data`, by default the node's input."""
+
+    def log(self, message: str, **data: Any) -> None:
+        """A line in the execution's log."""
+
+
+class Node:
+    """The base of every node type. An instance holds no state: one serves all executions."""
+
+    type: ClassVar[str]
+    family: ClassVar[Family]
+    summary: ClassVar[str]
+    effect: ClassVar[Effect] = "pure"
+    config_schema: ClassVar[dict[str, Any]]
+    """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is."""
+    raw_fields: ClassVar[frozenset[str]] = frozenset()
+    """Config keys that the node evaluates itself, such as conditions."""
+    handles: ClassVar[tuple[str, ...]] = ("main",)
+    example: ClassVar[dict[str, Any]]
+    """`{"config": …, "input": …, "output": …}`, and `handles` where not main: run by the tests and shown in the catalogue."""
+
+    def handles_for(self, config: dict[str, Any]) -> tuple[str, ...]:
+        """The handles that edges may leave from, where they depend on the config. `error` is the engine's own."""
+        return self.handles
+
+    def check(self, config: dict[str, Any]) -> dict[str, str]:
+        """Faults that a schema can't find, each by its path within the config. Called when a workflow is saved, after the schema has passed."""
+        return {}
+
+    async def run(self, call: Call) -> Outcome:
+        raise NotImplementedError

@@ -45,7 +45,9 @@ def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:
     def receive(*, event: Event, **_: object) -> None:
         receiver(event)
 
-    _published.connect(receive, sender=event_type, weak=False, dispatch_uid=(event_type, receiver))
+    _published.connect(
+        receive, sender=event_type, weak=False, dispatch_uid=(event_type, receiver)
+    )
 
 
 @contextmanager

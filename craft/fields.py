@@ -15,7 +15,12 @@ class IdField(models.CharField[str, str]):
 
     def __init__(self, prefix: str, **kwargs: Any) -> None:
         self.prefix = prefix
-        kwargs.update(primary_key=True, max_length=40, editable=False, default=partial(new_id, prefix))
+        kwargs.update(
+            primary_key=True,
+            max_length=40,
+            editable=False,
+            default=partial(new_id, prefix),
+        )
         super().__init__(**kwargs)
 
     def deconstruct(self) -> Any:

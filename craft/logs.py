@@ -18,7 +18,9 @@ def configure() -> None:
     ]
     as_json = settings.LOG_FORMAT == "json"
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -34,5 +36,9 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.LOG_LEVEL)
-    logging.getLogger("craft").setLevel("INFO" if settings.LOG_LEVEL == "WARNING" else settings.LOG_LEVEL)
-    logging.getLogger("django.request").setLevel("ERROR")  # a 404 is the caller's news, not the operator's
+    logging.getLogger("craft").setLevel(
+        "INFO" if settings.LOG_LEVEL == "WARNING" else settings.LOG_LEVEL
+    )
+    logging.getLogger("django.request").setLevel(
+        "ERROR"
+    )  # a 404 is the caller's news, not the operator's

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from craft.events import Actor, current_actor
 from craft.fields import new_id
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -19,6 +20,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        current_actor.set(Actor())  # a server's thread serves many requests
         request.request_id = new_id("req")  # type: ignore[attr-defined]  # read by request_id_of
         with structlog.contextvars.bound_contextvars(request_id=request_id_of(request)):
             response = self.get_response(request)

@@ -29,7 +29,9 @@ class GuardedQuery(Query):
 
     def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
         if self.company_id is None and not self.is_empty():
-            raise UnscopedQueryError(f"{self.model.__name__}: say whose rows, with .for_company(company).")
+            raise UnscopedQueryError(
+                f"{self.model.__name__}: say whose rows, with .for_company(company)."
+            )
         return super().get_compiler(*args, **kwargs)
 
 
@@ -64,7 +66,9 @@ class CompanyQuerySet(models.QuerySet[M], Generic[M]):
 
 class GuardedManager(models.Manager[M]):
     def get_queryset(self) -> models.QuerySet[M]:
-        return self._queryset_class(model=self.model, query=GuardedQuery(self.model), using=self._db)  # type: ignore[attr-defined]  # set by from_queryset
+        return self._queryset_class(
+            model=self.model, query=GuardedQuery(self.model), using=self._db
+        )  # type: ignore[attr-defined]  # set by from_queryset
 
 
 class BaseModel(models.Model):
@@ -78,7 +82,9 @@ class BaseModel(models.Model):
 class CompanyModel(BaseModel):
     """A row of one company."""
 
-    company = models.ForeignKey("accounts.Company", on_delete=models.CASCADE, related_name="+", editable=False)
+    company = models.ForeignKey(
+        "accounts.Company", on_delete=models.CASCADE, related_name="+", editable=False
+    )
 
     objects = CompanyQuerySet.as_guarded_manager()
     unscoped = models.Manager()  # noqa: DJ012  # the order is the point: `objects` is the one to reach for

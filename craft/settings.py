@@ -53,7 +53,11 @@ ALLOWED_HOSTS = [
     *{"127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or "localhost"},
 ]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("CRAFT_BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https")
+    if env.bool("CRAFT_BEHIND_PROXY", default=False)
+    else None
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 X_FRAME_OPTIONS = "DENY"
 
@@ -114,7 +118,9 @@ TEMPLATES = [
 
 # --- Rows ---
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'craft.sqlite3'}")}
+DATABASES = {
+    "default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'craft.sqlite3'}")
+}
 DATABASE_IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if DATABASE_IS_SQLITE:
     DATABASES["default"]["OPTIONS"] = {
@@ -132,7 +138,10 @@ MEDIA_ROOT = VAR_DIR / "media"
 
 CACHES: dict[str, dict[str, object]] = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+        }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
@@ -141,18 +150,26 @@ CACHES: dict[str, dict[str, object]] = {
 # --- Background work: rows are the truth, a message is a nudge ---
 
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120} if REDIS_URL else {"polling_interval": 0.02}
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 120} if REDIS_URL else {"polling_interval": 0.02}
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: every entry is a nudge that may repeat
+CELERY_BEAT_SCHEDULER = (
+    "celery.beat:Scheduler"  # in memory: every entry is a nudge that may repeat
+)
 CELERY_TASK_DEFAULT_QUEUE = "short"
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
-    "fire-due-schedules": {"task": "workflows.tasks.fire_due_schedules", "schedule": 1.0, "options": {"expires": 5}},
+    "fire-due-schedules": {
+        "task": "workflows.tasks.fire_due_schedules",
+        "schedule": 1.0,
+        "options": {"expires": 5},
+    },
 }
 
 # --- People ---
@@ -163,7 +180,9 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
@@ -188,6 +207,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasAccess"],
     "DEFAULT_PARSER_CLASSES": ["craft.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["craft.api.envelopes.EnvelopeRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "craft.api.negotiation.JSONAlways",
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_PAGINATION_CLASS": "craft.api.pagination.ContractPagination",
     "DEFAULT_FILTER_BACKENDS": ["craft.api.filters.StrictFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "craft.api.schema.ContractSchema",
@@ -195,7 +216,9 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-API_WINDOWS = "billing.services.get_windows"  # (company) -> the rate windows of its plan
+API_WINDOWS = (
+    "billing.services.get_windows"  # (company) -> the rate windows of its plan
+)
 API_PUBLIC_PER_MINUTE = 300  # calls without a key, per address
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 UPLOAD_MAX_BYTES = env.int("CRAFT_UPLOAD_MAX_BYTES", default=100 * 1024 * 1024)
@@ -209,7 +232,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "craft.api.schema.dress_schema"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "craft.api.schema.dress_schema",
+    ],
     "ENUM_NAME_OVERRIDES": {},
 }
 
@@ -224,7 +250,9 @@ S3_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", default="")
 S3_ACCESS_KEY_ID = env.str("AWS_ACCESS_KEY_ID", default="")
 S3_SECRET_ACCESS_KEY = env.str("AWS_SECRET_ACCESS_KEY", default="")
 S3_REGION = env.str("AWS_REGION", default="us-east-1")
-S3_BUCKETS = env.list("CRAFT_S3_BUCKETS", default=[])  # the buckets that workflows may write to
+S3_BUCKETS = env.list(
+    "CRAFT_S3_BUCKETS", default=[]
+)  # the buckets that workflows may write to
 
 # --- Pages and files ---
 

@@ -43,7 +43,9 @@ class Resource:
         if name is None:
             return None
         label = getattr(meta, "label", name.replace("_", " ").capitalize())
-        return cls(name=name, plural=getattr(meta, "resources", f"{name}s"), label=label)
+        return cls(
+            name=name, plural=getattr(meta, "resources", f"{name}s"), label=label
+        )
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,12 @@ class EnvelopeRenderer(JSONRenderer):
 
     charset = "utf-8"
 
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> Any:
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Any = None,
+    ) -> Any:
         context = renderer_context or {}
         request, response = context.get("request"), context.get("response")
         if request is not None and response is not None:
@@ -264,10 +271,20 @@ def dress(dialect: Dialect, response: Response, data: Any) -> Any:
         case Deleted():
             return dialect.deleted(data)
         case Page():
-            return dialect.many(Resource.of(getattr(data.items, "serializer", None)), data)
+            return dialect.many(
+                Resource.of(getattr(data.items, "serializer", None)), data
+            )
         case ReturnList():
             every = len(data)
-            whole = Page(data, total=every, limit=every, offset=0, page=1, has_more=False, next_cursor=None)
+            whole = Page(
+                data,
+                total=every,
+                limit=every,
+                offset=0,
+                page=1,
+                has_more=False,
+                next_cursor=None,
+            )
             return dialect.many(Resource.of(data.serializer), whole)
         case ReturnDict():
             if isinstance(response, FlatResponse) and dialect.flat_creates:

@@ -3,7 +3,11 @@
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import DatabaseError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, status
@@ -27,7 +31,9 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: answers for whatever a view raised."""
     request: HttpRequest = context["request"]
     problem, headers = describe(error, request)
-    if problem.status >= 500 and not isinstance(error, DomainError | exceptions.APIException):
+    if problem.status >= 500 and not isinstance(
+        error, DomainError | exceptions.APIException
+    ):
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
     return Response(problem, status=problem.status, headers=headers)
 
@@ -76,10 +82,16 @@ def flatten(detail: Any, path: str = "") -> dict[str, str]:
     """DRF's nested detail as dotted paths, one sentence each: `{"nodes.2.config.url": "This field is required."}`."""
     if isinstance(detail, dict):
         items = [(str(key), value) for key, value in detail.items()]
-    elif isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+    elif isinstance(detail, list) and any(
+        isinstance(item, dict | list) for item in detail
+    ):
         items = [(str(index), value) for index, value in enumerate(detail) if value]
     else:
-        sentence = " ".join(str(item) for item in detail) if isinstance(detail, list) else str(detail)
+        sentence = (
+            " ".join(str(item) for item in detail)
+            if isinstance(detail, list)
+            else str(detail)
+        )
         return {path or "body": sentence}
     flat: dict[str, str] = {}
     for key, value in items:
@@ -102,8 +114,14 @@ def summarise(details: dict[str, str]) -> str:
 def plain_error(request: HttpRequest, code: int, message: str) -> HttpResponse:
     """An error outside any view: no such path, a host that is not ours, a crash in a middleware."""
     if not is_api_path(request.path):
-        return HttpResponse(f"<!doctype html><title>{code}</title><h1>{code}</h1><p>{message}</p>", status=code)
-    return JsonResponse(dialect_of(request).problem(Problem(code, message, request_id_of(request))), status=code)
+        return HttpResponse(
+            f"<!doctype html><title>{code}</title><h1>{code}</h1><p>{message}</p>",
+            status=code,
+        )
+    return JsonResponse(
+        dialect_of(request).problem(Problem(code, message, request_id_of(request))),
+        status=code,
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

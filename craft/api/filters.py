@@ -14,10 +14,19 @@ class StrictFilterBackend(DjangoFilterBackend):
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
         if view.action == "list":
             filterset = self.get_filterset_class(view, queryset)
-            known = PAGING | set(filterset.base_filters if filterset else ()) | set(getattr(view, "extra_parameters", ()))
+            known = (
+                PAGING
+                | set(filterset.base_filters if filterset else ())
+                | set(getattr(view, "extra_parameters", ()))
+            )
             unknown = sorted(set(request.query_params) - known)
             if unknown:
-                raise ValidationError({name: f"Unknown parameter. Known are: {', '.join(sorted(known))}." for name in unknown})
+                raise ValidationError(
+                    {
+                        name: f"Unknown parameter. Known are: {', '.join(sorted(known))}."
+                        for name in unknown
+                    }
+                )
         return super().filter_queryset(request, queryset, view)
 
 

@@ -6,6 +6,7 @@ left. With Redis gone the limit is kept per process: still bounded, and nobody i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -18,8 +19,19 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 from rest_framework.exceptions import Throttled as TooManyRequests
-from throttled import MemoryStore, Quota, RateLimiterType, RedisStore, Throttled, per_day, per_hour, per_min
+from throttled import (
+    MemoryStore,
+    Quota,
+    RateLimiterType,
+    RedisStore,
+    Throttled,
+    per_day,
+    per_hour,
+    per_min,
+)
 from throttled.exceptions import StoreUnavailableError
+
+from craft.api.envelopes import is_api_path
 
 if TYPE_CHECKING:
     from accounts.models import Company
@@ -69,7 +81,9 @@ def _take_one(scope: str, window: Window) -> Rate:
     try:
         result = _throttle(settings.REDIS_URL, window).limit(key)
     except StoreUnavailableError as error:
-        logger.warning("rate limits fall back to this process: %s", type(error).__name__)
+        logger.warning(
+            "rate limits fall back to this process: %s", type(error).__name__
+        )
         result = _throttle("", window).limit(key)
     state = result.state
     return Rate(
@@ -82,12 +96,18 @@ def _take_one(scope: str, window: Window) -> Rate:
 
 @cache
 def _throttle(redis_url: str, window: Window) -> Throttled:
-    return Throttled(using=RateLimiterType.GCRA.value, quota=window.quota, store=_store(redis_url))
+    return Throttled(
+        using=RateLimiterType.GCRA.value, quota=window.quota, store=_store(redis_url)
+    )
 
 
 @cache
 def _store(redis_url: str) -> Any:
-    return RedisStore(server=redis_url) if redis_url else MemoryStore(options={"MAX_SIZE": 100_000})
+    return (
+        RedisStore(server=redis_url)
+        if redis_url
+        else MemoryStore(options={"MAX_SIZE": 100_000})
+    )
 
 
 @cache
@@ -112,7 +132,16 @@ def charge_call(request: HttpRequest, company: Company | None) -> None:
         rate = take(f"company:{company.pk}", _windows_of()(company))
     inner.rate = rate
     if rate is not None and rate.retry_after is not None:
-        raise TooManyRequests(wait=rate.retry_after, detail="Too many requests. Wait as long as Retry-After says.")
+        raise TooManyRequests(
+            wait=rate.retry_after,
+            detail="Too many requests. Wait as long as Retry-After says.",
+        )
+
+
+def count_stray_call(request: HttpRequest) -> None:
+    """A call that reached no view counts for its address."""
+    with contextlib.suppress(TooManyRequests):
+        charge_call(request, None)
 
 
 class RateHeadersMiddleware:
@@ -123,6 +152,8 @@ class RateHeadersMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
+        if is_api_path(request.path) and not hasattr(request, "rate"):
+            count_stray_call(request)
         rate = getattr(request, "rate", None)
         if rate is not None:
             response["X-RateLimit-Limit"] = str(rate.limit)

@@ -23,25 +23,37 @@ _signer = signing.Signer(salt="craft.cursor")
 
 
 class ContractPagination(BasePagination):
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
-        self.limit = read_number(request, "limit", default=DEFAULT_LIMIT, lowest=1, highest=MAX_LIMIT)
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: Any = None
+    ) -> list[Any]:
+        self.limit = read_number(
+            request, "limit", default=DEFAULT_LIMIT, lowest=1, highest=MAX_LIMIT
+        )
         rows = queryset.order_by("-pk")
-        self.total = view.get_total(queryset) if hasattr(view, "get_total") else queryset.count()
+        self.total = (
+            view.get_total(queryset) if hasattr(view, "get_total") else queryset.count()
+        )
         self.page: int | None = None
         if dialect_of(request).pages_by_number:
             rows = self._from_page_or_cursor(rows, request)
         else:
-            self.offset = read_number(request, "offset", default=0, lowest=0, highest=MAX_OFFSET)
+            self.offset = read_number(
+                request, "offset", default=0, lowest=0, highest=MAX_OFFSET
+            )
         found = list(rows[self.offset : self.offset + self.limit + 1])
         self.has_more = len(found) > self.limit
         shown = found[: self.limit]
         self.next_cursor = _signer.sign(str(shown[-1].pk)) if self.has_more else None
         return shown
 
-    def _from_page_or_cursor(self, rows: QuerySet[Any], request: Request) -> QuerySet[Any]:
+    def _from_page_or_cursor(
+        self, rows: QuerySet[Any], request: Request
+    ) -> QuerySet[Any]:
         cursor = request.query_params.get("cursor")
         if cursor is None:
-            self.page = read_number(request, "page", default=1, lowest=1, highest=MAX_OFFSET // self.limit)
+            self.page = read_number(
+                request, "page", default=1, lowest=1, highest=MAX_OFFSET // self.limit
+            )
             self.offset = (self.page - 1) * self.limit
             return rows
         if "page" in request.query_params:
@@ -50,17 +62,36 @@ class ContractPagination(BasePagination):
         try:
             return rows.filter(pk__lt=_signer.unsign(cursor))
         except (signing.BadSignature, ValueError):
-            raise ValidationError({"cursor": "Not a cursor that this API gave."}) from None
+            raise ValidationError(
+                {"cursor": "Not a cursor that this API gave."}
+            ) from None
 
     def get_paginated_response(self, data: Any) -> Response:
-        page = Page(data, self.total, self.limit, self.offset, self.page, self.has_more, self.next_cursor)
+        page = Page(
+            data,
+            self.total,
+            self.limit,
+            self.offset,
+            self.page,
+            self.has_more,
+            self.next_cursor,
+        )
         return Response(page)
 
 
-def read_number(request: Request, name: str, *, default: int, lowest: int, highest: int) -> int:
+def read_number(
+    request: Request, name: str, *, default: int, lowest: int, highest: int
+) -> int:
     raw = request.query_params.get(name)
     if raw is None:
         return default
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 12 and lowest <= int(raw) <= highest):
-        raise ValidationError({name: f"Must be a whole number from {lowest} to {highest}."})
+    if not (
+        raw.isascii()
+        and raw.isdigit()
+        and len(raw) < 12
+        and lowest <= int(raw) <= highest
+    ):
+        raise ValidationError(
+            {name: f"Must be a whole number from {lowest} to {highest}."}
+        )
     return int(raw)

@@ -13,14 +13,21 @@ MAX_DEPTH = 64
 class StrictJSONParser(JSONParser):
     """Refuses what JSON's standard does not know (NaN), what PostgreSQL can't store (NUL, lone surrogates), and bottomless nesting."""
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
         raw = stream.read()
         if not raw.strip():
             return {}
         try:
             data = json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
         except RecursionError:
-            raise ParseError(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+            raise ParseError(
+                f"The JSON is nested deeper than {MAX_DEPTH} levels."
+            ) from None
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8.") from None
         except ValueError as error:
@@ -55,6 +62,12 @@ def check_storable(data: Any) -> None:
 
 def check_text(text: str) -> None:
     if "\0" in text:
-        raise ParseError("A text in the body holds a NUL character, which can't be stored.")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ParseError("A text in the body holds half a surrogate pair, which is no character.")
+        raise ParseError(
+            "A text in the body holds a NUL character, which can't be stored."
+        )
+    if not text.isascii() and any(
+        "\ud800" <= character <= "\udfff" for character in text
+    ):
+        raise ParseError(
+            "A text in the body holds half a surrogate pair, which is no character."
+        )

@@ -16,8 +16,15 @@ class StrictMixin:
         if isinstance(data, dict):
             unknown = [str(key) for key in data if key not in self.fields]
             if unknown:
-                known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
-                raise serializers.ValidationError({key: f"Unknown field. Known are: {known or 'none'}." for key in unknown})
+                known = ", ".join(
+                    name for name, field in self.fields.items() if not field.read_only
+                )
+                raise serializers.ValidationError(
+                    {
+                        key: f"Unknown field. Known are: {known or 'none'}."
+                        for key in unknown
+                    }
+                )
         return super().to_internal_value(data)  # type: ignore[misc]  # a mixin of serializers
 
 
@@ -30,7 +37,9 @@ class ModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
         # DRF would look an id up among everybody's rows.
         field_class, kwargs = super().build_relational_field(field_name, relation_info)
         if not kwargs.get("read_only"):
-            raise TypeError(f"{type(self).__name__}.{field_name}: declare a CompanyRelatedField, or make it read-only.")
+            raise TypeError(
+                f"{type(self).__name__}.{field_name}: declare a CompanyRelatedField, or make it read-only."
+            )
         return field_class, kwargs
 
 
@@ -45,7 +54,9 @@ class CompanyRelatedField(serializers.PrimaryKeyRelatedField[Any]):
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
         if not isinstance(queryset, CompanyQuerySet):
-            raise TypeError("A CompanyRelatedField takes the guarded `objects` of a company's table.")
+            raise TypeError(
+                "A CompanyRelatedField takes the guarded `objects` of a company's table."
+            )
         return queryset.for_company(self.context["request"].company)
 
     def to_internal_value(self, data: Any) -> Any:

@@ -17,10 +17,13 @@ from typing import Any, ClassVar, Literal
 
 from django.urls import NoReverseMatch, reverse
 from rest_framework import mixins, status, viewsets
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from craft.api.envelopes import Deleted
+from craft.api.limits import charge_call
 from craft.models import CompanyQuerySet
 
 Level = Literal["public", "read", "write", "admin"]
@@ -51,10 +54,28 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     @property
     def level(self) -> Level:
         """What the call at hand needs; `accounts.permissions.HasAccess` asks."""
-        return level_for(self.access, getattr(self, "action", None), self.request.method or "GET")
+        return level_for(
+            self.access, getattr(self, "action", None), self.request.method or "GET"
+        )
 
-    def get_authenticate_header(self, request: Request) -> str:
-        return "Bearer"
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who calls, and count the call against them. On a public call a stale token is no reason to refuse."""
+        try:
+            company = getattr(request, "company", None) if request.user else None
+        except APIException:
+            charge_call(request, None)
+            if self.level != "public":
+                raise
+        else:
+            charge_call(request, company)
+
+    def read(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
+        """The body, checked by this serializer."""
+        serializer = serializer_class(
+            data=self.request.data, context=self.get_serializer_context()
+        )
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
     def location_of(self, data: Any) -> dict[str, str]:
         """The `Location` of what was made, at the base path that was called."""
@@ -63,7 +84,10 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
             return {}
         name = f"{self.basename}-detail"
         try:
-            path = reverse(f"{match.namespace}:{name}", kwargs={self.lookup_url_kwarg or self.lookup_field: identifier})
+            path = reverse(
+                f"{match.namespace}:{name}",
+                kwargs={self.lookup_url_kwarg or self.lookup_field: identifier},
+            )
         except NoReverseMatch:
             return {}
         return {"Location": self.request.build_absolute_uri(path)}
@@ -78,7 +102,9 @@ class CompanyViewSet(ApiViewSet):
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
         if not isinstance(queryset, CompanyQuerySet):
-            raise TypeError(f"{type(self).__name__}.queryset must start from the guarded `objects` of a company's table.")
+            raise TypeError(
+                f"{type(self).__name__}.queryset must start from the guarded `objects` of a company's table."
+            )
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
         return queryset.for_company(self.request.company)  # type: ignore[attr-defined]  # set by accounts.authentication
@@ -94,7 +120,11 @@ class CompanyViewSet(ApiViewSet):
 
 
 class CompanyModelViewSet(
-    mixins.CreateModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, mixins.ListModelMixin, CompanyViewSet
+    mixins.CreateModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.ListModelMixin,
+    CompanyViewSet,
 ):
     """Create, read, update, delete and list. `PUT` is partial, as in document 001."""
 
@@ -103,8 +133,10 @@ class CompanyModelViewSet(
         return super().update(request, *args, **kwargs)
 
 
-def created(view: ApiViewSet, data: Any, *, response_class: type[Response] = Response) -> Response:
+def created(
+    view: ApiViewSet, data: Any, *, response_class: type[Response] = Response
+) -> Response:
     """The answer to a POST that made a row."""
-    return response_class(data, status=status.HTTP_201_CREATED, headers=view.location_of(data))
-
-
+    return response_class(
+        data, status=status.HTTP_201_CREATED, headers=view.location_of(data)
+    )

@@ -1,0 +1,108 @@
+"""Who is calling: a key or an access token as Bearer, or a Django session with CSRF.
+
+Whichever it is, `request.user` is the person, `request.company` theirs, and `request.auth` says what they may do here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from rest_framework import authentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.models import Membership, Role, User
+from accounts.services import find_api_key
+from craft.api.limits import address_of
+from craft.events import Actor, current_actor
+
+KEY_PREFIXES = ("cv_live_", "cv_test_", "ak_live_", "ak_test_")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the caller has shown, and what it lets them do."""
+
+    membership: Membership
+    levels: frozenset[str]
+    kind: Literal["key", "token", "session"]
+    api_key_id: str | None = None
+
+
+class BearerAuthentication(authentication.BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[User, Credentials] | None:
+        scheme, _, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        secret = secret.strip()
+        if not scheme:
+            return None
+        if scheme.lower() != "bearer" or not secret:
+            raise AuthenticationFailed(
+                "Send your key as: Authorization: Bearer YOUR_API_KEY"
+            )
+        credentials = (
+            by_key(secret) if secret.startswith(KEY_PREFIXES) else by_token(secret)
+        )
+        return admit(request, credentials)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """An operator's or a page's session. DRF asks for the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        membership = (
+            Membership.objects.select_related("user", "company")
+            .filter(user=found[0])
+            .first()
+        )
+        if membership is None:
+            raise AuthenticationFailed("This account belongs to no company.")
+        return admit(
+            request, Credentials(membership, Role(membership.role).levels, "session")
+        )
+
+
+def by_key(secret: str) -> Credentials:
+    api_key = find_api_key(secret)
+    if api_key is None:
+        raise AuthenticationFailed(
+            "This API key is not valid: it was mistyped, deleted, or belongs to another installation."
+        )
+    api_key.touch()
+    levels = frozenset(api_key.permissions) & Role(api_key.membership.role).levels
+    return Credentials(api_key.membership, levels, "key", api_key.pk)
+
+
+def by_token(text: str) -> Credentials:
+    try:
+        token = AccessToken(text)  # type: ignore[arg-type]  # simplejwt annotates its own class here
+    except TokenError:
+        raise AuthenticationFailed(
+            "This token is not valid, or has expired. Refresh it, or log in again."
+        ) from None
+    found = Membership.objects.select_related("user", "company").filter(
+        user_id=token.get("sub"), company_id=token.get("company")
+    )
+    membership = found.filter(user__is_active=True).first()
+    if membership is None:
+        raise AuthenticationFailed("This token's person is no longer in that company.")
+    return Credentials(membership, Role(membership.role).levels, "token")
+
+
+def admit(request: Request, credentials: Credentials) -> tuple[User, Credentials]:
+    membership = credentials.membership
+    inner: HttpRequest = request._request
+    inner.company = membership.company  # type: ignore[attr-defined]  # read as request.company
+    current_actor.set(
+        Actor(membership.user_id, credentials.api_key_id, address_of(inner))
+    )
+    return membership.user, credentials

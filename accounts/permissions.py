@@ -1,0 +1,27 @@
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+
+class HasAccess(BasePermission):
+    """The caller may do what the viewset's `access` asks for: `public`, `read`, `write` or `admin`."""
+
+    message = "You may not do this."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        level = view.level
+        if level == "public":
+            return True
+        if not request.user.is_authenticated or request.auth is None:
+            return False
+        if level not in request.auth.levels:
+            self.message = refusal(level, request.auth.kind)
+            return False
+        return True
+
+
+def refusal(level: str, kind: str) -> str:
+    if kind == "key":
+        return f"This API key lacks the permission {level!r}, or its owner's role does."
+    return f"Your role does not include {level!r}. Ask an admin of your company."

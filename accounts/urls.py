@@ -1,0 +1,6 @@
+from accounts.views import ApiKeyViewSet, AuthViewSet
+
+routes = [
+    ("auth", AuthViewSet, "auth"),
+    ("account/api-keys", ApiKeyViewSet, "api-key"),
+]

@@ -1,0 +1,1 @@
+PLAN_CHANGED = "subscription.changed"

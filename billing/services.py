@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import time
+
+from django.db import transaction
+
+from accounts.models import Company
+from billing import events
+from billing.models import Plan, Subscription, SubscriptionStatus
+from craft.api.limits import Window
+from craft.events import Event, publish
+from craft.exceptions import NotFoundError
+
+TRIAL_PLAN = "agents-starter"
+_KEEP_SECONDS = 5.0
+_windows: dict[int, tuple[float, list[Window]]] = {}
+
+
+def get_windows(company: Company) -> list[Window]:
+    """The rate windows of the company's plan; at most a few seconds old, since every call asks."""
+    kept = _windows.get(company.pk)
+    if kept and kept[0] > time.monotonic():
+        return kept[1]
+    subscription = (
+        Subscription.objects.for_company(company).select_related("plan").first()
+    )
+    windows = windows_of(subscription.plan) if subscription else []
+    if len(_windows) > 10_000:
+        _windows.clear()
+    _windows[company.pk] = (time.monotonic() + _KEEP_SECONDS, windows)
+    return windows
+
+
+def windows_of(plan: Plan) -> list[Window]:
+    limits = [
+        ("minute", plan.per_minute, plan.per_minute_burst),
+        ("hour", plan.per_hour, None),
+        ("day", plan.per_day, None),
+    ]
+    return [
+        Window(period, limit, burst or limit)
+        for period, limit, burst in limits
+        if limit
+    ]
+
+
+@transaction.atomic
+def set_plan(
+    *, company: Company, slug: str, status: str = SubscriptionStatus.ACTIVE
+) -> Subscription:
+    plan = Plan.objects.filter(slug=slug).first()
+    if plan is None:
+        known = ", ".join(Plan.objects.values_list("slug", flat=True))
+        raise NotFoundError(f"There is no plan {slug!r}. Known are: {known}.")
+    subscription, _ = Subscription.unscoped.update_or_create(
+        company=company, defaults={"plan": plan, "status": status}
+    )
+    _windows.pop(company.pk, None)
+    publish(
+        Event(events.PLAN_CHANGED, company.pk, {"plan": plan.slug, "status": status})
+    )
+    return subscription

@@ -1,0 +1,26 @@
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class JSONAlways(BaseContentNegotiation):
+    """The API speaks JSON, whatever `Accept` says: an error that a browser's default header caused would help nobody."""
+
+    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+        for parser in parsers:
+            if (request.content_type or parser.media_type).split(";")[
+                0
+            ].strip().lower() == parser.media_type:
+                return parser
+        return None
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Sequence[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,1 @@
+routes: list[tuple[str, type, str]] = []

@@ -1,0 +1,68 @@
+"""One function per model, with keyword overrides."""
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from accounts import services as accounts
+from accounts.models import Company, Membership, Role, User
+from billing import services as billing
+
+_numbers = count(1)
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class Person:
+    """Somebody of the cast: a user in a company."""
+
+    membership: Membership
+
+    @property
+    def user(self) -> User:
+        return self.membership.user
+
+    @property
+    def company(self) -> Company:
+        return self.membership.company
+
+
+def make_company(**overrides: Any) -> Company:
+    company = Company.objects.create(
+        **{"name": f"Company {next(_numbers)}", **overrides}
+    )
+    billing.set_plan(
+        company=company, slug="agents-enterprise"
+    )  # no limits, unless a test is about them
+    return company
+
+
+def make_person(
+    *, company: Company | None = None, role: str = Role.ADMIN, **overrides: Any
+) -> Person:
+    fields = {
+        "email": f"person{next(_numbers)}@example.com",
+        "full_name": "Some One",
+        **overrides,
+    }
+    user = User(**fields)
+    user.set_unusable_password()
+    user.save()
+    company = company or make_company()
+    is_owner = not company.memberships.exists()
+    return Person(
+        Membership.objects.create(
+            user=user, company=company, role=role, is_owner=is_owner
+        )
+    )
+
+
+def make_key(person: Person, *permissions: str, look: str = "cv") -> str:
+    new = accounts.create_api_key(
+        membership=person.membership,
+        name=f"Key {next(_numbers)}",
+        permissions=list(permissions or ("read", "write", "admin")),
+        look=look,
+        granted=frozenset({"read", "write", "admin"}),
+    )
+    return new.secret

@@ -178,6 +178,11 @@ class RefreshToken(BaseModel):
     def __str__(self) -> str:
         return f"{self.family} of {self.membership.user}"
 
+    def spend(self) -> bool:
+        """Whether it was still to be had: of many at once, one gets it."""
+        unspent = RefreshToken.objects.filter(pk=self.pk, used_at=None, ended_at=None)
+        return unspent.update(used_at=timezone.now()) == 1
+
     @classmethod
     def expiry(cls) -> Any:
         return timezone.now() + settings.REFRESH_TOKEN_LIFETIME

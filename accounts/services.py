@@ -39,7 +39,10 @@ BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 KEY_RANDOM = 30
 KEY_CHECKSUM = 6
 REUSE_GRACE = timedelta(seconds=10)
-"""A refresh token that two tabs, or a retry after a lost answer, spend within this time gives both the same successor."""
+"""Two tabs that wake up together send the same refresh token. The second is refused, but is no reason to suspect a thief."""
+
+
+CANNOT_REFRESH = "This refresh token is unknown, spent or ended. Log in again."
 
 
 class WrongCredentialsError(DomainError):
@@ -72,14 +75,18 @@ class NewKey:
 # --- People ---
 
 
-@transaction.atomic
 def register(
     *, email: str, password: str, full_name: str, company_name: str
 ) -> Session:
     """A new person and their new, empty company, of which they are an admin and the owner."""
     user = User(email=normalise_email(email), full_name=full_name)
     check_password_strength(password, user)
-    user.set_password(password)
+    user.set_password(password)  # slow by design: not inside the transaction
+    with transaction.atomic():
+        return open_session(_create_company(user, company_name))
+
+
+def _create_company(user: User, name: str) -> Membership:
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -88,7 +95,7 @@ def register(
             "An account with this e-mail exists. Log in instead.",
             details={"email": "Already registered."},
         ) from None
-    company = Company.objects.create(name=company_name)
+    company = Company.objects.create(name=name)
     membership = Membership.objects.create(
         user=user, company=company, role=Role.ADMIN, is_owner=True
     )
@@ -100,7 +107,7 @@ def register(
         )
     )
     publish(Event(events.USER_REGISTERED, company.pk, {"user_id": user.pk}))
-    return open_session(membership)
+    return membership
 
 
 def check_password_strength(password: str, user: User) -> None:
@@ -126,10 +133,16 @@ def log_in(*, email: str, password: str) -> Session:
     return open_session(membership)
 
 
-def open_session(membership: Membership) -> Session:
-    token = secrets.token_urlsafe(32)
-    _keep_refresh_token(membership, token, family=new_id("fam"))
-    return Session(membership, make_access_token(membership), token)
+def open_session(membership: Membership, *, family: str | None = None) -> Session:
+    """A new session, or the next link of a line of refresh tokens."""
+    text = secrets.token_urlsafe(32)
+    RefreshToken.objects.create(
+        membership=membership,
+        family=family or new_id("fam"),
+        digest=_digest(text),
+        expires_at=RefreshToken.expiry(),
+    )
+    return Session(membership, make_access_token(membership), text)
 
 
 def make_access_token(membership: Membership) -> str:
@@ -139,21 +152,19 @@ def make_access_token(membership: Membership) -> str:
     return str(token)
 
 
-@transaction.atomic
 def refresh_session(*, refresh_token: str) -> Session:
-    """The next token of the line. The same one for all who ask within the grace; after it, a second use ends the line, since somebody has a copy."""
-    spent = _find_refresh_token(refresh_token)
-    first = RefreshToken.objects.filter(pk=spent.pk, used_at=None).update(
-        used_at=timezone.now()
-    )
-    if not first and spent.used_at and timezone.now() - spent.used_at > REUSE_GRACE:
-        end_line(spent)
+    """Spend a refresh token. Each is spent once, also by requests that come at the same moment; a later second use means that
+    somebody has a copy, so it ends the whole line."""
+    token = _find_refresh_token(refresh_token)
+    with transaction.atomic():
+        if token.spend():
+            return open_session(token.membership, family=token.family)
+    if token.used_at and timezone.now() - token.used_at > REUSE_GRACE:
+        end_line(token)
         raise ReusedTokenError(
             "This refresh token was used before, so its session has been ended. Log in again."
         )
-    successor = _digest(f"next:{refresh_token}")
-    _keep_refresh_token(spent.membership, successor, family=spent.family)
-    return Session(spent.membership, make_access_token(spent.membership), successor)
+    raise WrongCredentialsError(CANNOT_REFRESH)
 
 
 class ReusedTokenError(WrongCredentialsError):
@@ -185,22 +196,8 @@ def _find_refresh_token(text: str) -> RefreshToken:
         .first()
     )
     if token is None:
-        raise WrongCredentialsError(
-            "This refresh token is unknown, spent or ended. Log in again."
-        )
+        raise WrongCredentialsError(CANNOT_REFRESH)
     return token
-
-
-def _keep_refresh_token(membership: Membership, text: str, *, family: str) -> None:
-    token = RefreshToken(
-        membership=membership,
-        family=family,
-        digest=_digest(text),
-        expires_at=RefreshToken.expiry(),
-    )
-    RefreshToken.objects.bulk_create(
-        [token], ignore_conflicts=True
-    )  # another request of the grace may have been first
 
 
 # --- Keys ---

@@ -1,6 +1,7 @@
-from accounts.views import ApiKeyViewSet, AuthViewSet
+from accounts.views import AccountViewSet, ApiKeyViewSet, AuthViewSet
 
 routes = [
     ("auth", AuthViewSet, "auth"),
+    ("account", AccountViewSet, "account"),
     ("account/api-keys", ApiKeyViewSet, "api-key"),
 ]

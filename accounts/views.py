@@ -20,21 +20,32 @@ from accounts.serializers import (
     TokensSerializer,
 )
 from craft.api.envelopes import dialect_of
-from craft.api.viewsets import ADMINS_ONLY, Access, ApiViewSet, CompanyViewSet, created
+from craft.api.viewsets import (
+    ADMINS_ONLY,
+    SIGNED_IN,
+    Access,
+    ApiViewSet,
+    CompanyViewSet,
+    created,
+)
 
 
 class AuthViewSet(ApiViewSet):
     """Sign up, sign in and stay signed in."""
 
     access: Access = {"safe": "read", "unsafe": "public"}
+    problems = {"register": (409,), "login": (401,), "refresh": (401,)}
 
     @extend_schema(request=RegistrationSerializer, responses={201: SessionSerializer})
     @action(detail=False, methods=["post"])
     def register(self, request: Request) -> Response:
         """Create an account and its company. Who registers is the company's admin and owner."""
         session = services.register(**self.read(RegistrationSerializer))
+        me = self.reverse_action("me")
         return Response(
-            dict(SessionSerializer(session).data), status=status.HTTP_201_CREATED
+            dict(SessionSerializer(session).data),
+            status=status.HTTP_201_CREATED,
+            headers={"Location": me},
         )
 
     @extend_schema(request=LoginSerializer, responses=SessionSerializer)
@@ -64,6 +75,18 @@ class AuthViewSet(ApiViewSet):
         """End the session that this refresh token belongs to."""
         services.log_out(**self.read(RefreshSerializer))
         return Response({"success": True, "message": "Logged out successfully"})
+
+
+class AccountViewSet(ApiViewSet):
+    """The caller's own account."""
+
+    access = SIGNED_IN
+
+    @extend_schema(responses=PersonSerializer)
+    @action(detail=False, methods=["get"])
+    def profile(self, request: Request) -> Response:
+        """Who is calling, as `GET /auth/me`."""
+        return Response(PersonSerializer(request.auth.membership).data)
 
 
 class ApiKeyViewSet(

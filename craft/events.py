@@ -32,7 +32,7 @@ class Actor:
 
 
 _published = Signal()
-current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor())
+current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor())  # noqa: B039  # frozen
 
 
 def publish(event: Event) -> None:

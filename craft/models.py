@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from django.db import models
-from django.db.models.sql import Query
+from django.db.models.sql import AND, Query
 
 if TYPE_CHECKING:
     from accounts.models import Company
@@ -34,15 +34,29 @@ class GuardedQuery(Query):
             )
         return super().get_compiler(*args, **kwargs)
 
+    def combine(self, rhs: Any, connector: str) -> None:
+        # `mine | theirs` keeps my scope and gains their rows.
+        if connector != AND and getattr(rhs, "company_id", None) != self.company_id:
+            raise UnscopedQueryError(
+                f"{self.model.__name__}: only rows of one and the same company can be joined."
+            )
+        super().combine(rhs, connector)
+
 
 class CompanyQuerySet(models.QuerySet[M], Generic[M]):
     """Rows that belong to companies."""
 
     def for_company(self, company: Company | int) -> Self:
         company_id = company if isinstance(company, int) else company.pk
-        scoped = self.filter(company_id=company_id)
+        return self.scoped_by(models.Q(company_id=company_id), company_id)
+
+    def scoped_by(self, condition: models.Q, company: Company | int) -> Self:
+        """Narrow to what this company may see, where that is more than its own rows."""
+        scoped = self.filter(condition)
         if isinstance(scoped.query, GuardedQuery):
-            scoped.query.company_id = company_id
+            scoped.query.company_id = (
+                company if isinstance(company, int) else company.pk
+            )
         return scoped
 
     def update(self, **kwargs: Any) -> int:
@@ -52,6 +66,11 @@ class CompanyQuerySet(models.QuerySet[M], Generic[M]):
     def delete(self) -> tuple[int, dict[str, int]]:
         self._require_scope()
         return super().delete()
+
+    def raw(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnscopedQueryError(
+            f"{self.model.__name__}: SQL written by hand can't be scoped; say `unscoped` and filter it yourself."
+        )
 
     def _require_scope(self) -> None:
         # An UPDATE or DELETE is compiled by another class of query, which does not know the guard.

@@ -27,6 +27,10 @@ MESSAGES = {
 }
 
 
+class QueryError(exceptions.ValidationError):
+    """A query parameter that makes no sense: a 400 in every dialect, since a body's 422 is about bodies."""
+
+
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: answers for whatever a view raised."""
     request: HttpRequest = context["request"]
@@ -35,6 +39,8 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
         error, DomainError | exceptions.APIException
     ):
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
+    if problem.status == status.HTTP_401_UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(problem, status=problem.status, headers=headers)
 
 
@@ -45,7 +51,8 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
     match error:
         case exceptions.ValidationError():
             details = flatten(error.detail)
-            message, code = summarise(details), invalid_status
+            message = summarise(details)
+            code = 400 if isinstance(error, QueryError) else invalid_status
         case exceptions.APIException():
             message, code = str(error.detail), error.status_code
             headers = headers_of(error)
@@ -63,19 +70,14 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
         case OperationalError():
             message, code = "The database can't be reached. Try again in a moment.", 503
             headers = {"Retry-After": "5"}
-            logger.error("database unavailable", exc_info=error)
         case DatabaseError() | _:
             message, code = UNEXPECTED, 500
     return Problem(code, message, request_id_of(request), details), headers
 
 
 def headers_of(error: exceptions.APIException) -> dict[str, str]:
-    headers = {}
-    if (challenge := getattr(error, "auth_header", None)) is not None:
-        headers["WWW-Authenticate"] = challenge
-    if (wait := getattr(error, "wait", None)) is not None:
-        headers["Retry-After"] = str(int(wait))
-    return headers
+    wait = getattr(error, "wait", None)
+    return {} if wait is None else {"Retry-After": str(int(wait))}
 
 
 def flatten(detail: Any, path: str = "") -> dict[str, str]:

@@ -5,7 +5,9 @@ from typing import Any
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from rest_framework.exceptions import ValidationError
 
-PAGING = {"limit", "offset", "page", "cursor"}
+from craft.api.envelopes import dialect_of
+from craft.api.exceptions import QueryError
+from craft.api.pagination import PARAMETERS
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -13,21 +15,27 @@ class StrictFilterBackend(DjangoFilterBackend):
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
         if view.action == "list":
-            filterset = self.get_filterset_class(view, queryset)
-            known = (
-                PAGING
-                | set(filterset.base_filters if filterset else ())
-                | set(getattr(view, "extra_parameters", ()))
-            )
-            unknown = sorted(set(request.query_params) - known)
-            if unknown:
-                raise ValidationError(
-                    {
-                        name: f"Unknown parameter. Known are: {', '.join(sorted(known))}."
-                        for name in unknown
-                    }
-                )
-        return super().filter_queryset(request, queryset, view)
+            self.refuse_unknown(request, queryset, view)
+        try:
+            return super().filter_queryset(request, queryset, view)
+        except ValidationError as error:
+            raise QueryError(error.detail) from None
+
+    def refuse_unknown(self, request: Any, queryset: Any, view: Any) -> None:
+        filterset = self.get_filterset_class(view, queryset)
+        known = {
+            *(
+                PARAMETERS[dialect_of(request).pages_by_number]
+                if view.paginator
+                else ()
+            ),
+            *(filterset.base_filters if filterset else ()),
+            *getattr(view, "extra_parameters", ()),
+        }
+        unknown = sorted(set(request.query_params) - known)
+        if unknown:
+            sentence = f"Unknown parameter. Known are: {', '.join(sorted(known))}."
+            raise QueryError(dict.fromkeys(unknown, sentence))
 
 
 __all__ = ["FilterSet", "StrictFilterBackend"]

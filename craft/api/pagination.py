@@ -8,16 +8,53 @@ from typing import Any
 
 from django.core import signing
 from django.db.models import QuerySet
-from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from craft.api.envelopes import Page, dialect_of
+from craft.api.exceptions import QueryError
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 MAX_OFFSET = 1_000_000
+
+PARAMETERS = {True: ("limit", "page", "cursor"), False: ("limit", "offset")}
+"""What a list takes where it pages by number, and where it does not."""
+
+DESCRIPTIONS: dict[str, dict[str, Any]] = {
+    "limit": {
+        "description": "How many at most.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_LIMIT,
+            "default": DEFAULT_LIMIT,
+        },
+    },
+    "offset": {
+        "description": "How many to skip.",
+        "schema": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MAX_OFFSET,
+            "default": 0,
+        },
+    },
+    "page": {
+        "description": "Which page, from 1. Not together with `cursor`.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_OFFSET // MAX_LIMIT,
+            "default": 1,
+        },
+    },
+    "cursor": {
+        "description": "The `next_cursor` of the page before: nothing is missed or repeated, however many rows come and go meanwhile.",
+        "schema": {"type": "string"},
+    },
+}
 
 _signer = signing.Signer(salt="craft.cursor")
 
@@ -57,14 +94,19 @@ class ContractPagination(BasePagination):
             self.offset = (self.page - 1) * self.limit
             return rows
         if "page" in request.query_params:
-            raise ValidationError({"page": "Give page or cursor, not both."})
+            raise QueryError({"page": "Give page or cursor, not both."})
         self.offset = 0
         try:
             return rows.filter(pk__lt=_signer.unsign(cursor))
         except (signing.BadSignature, ValueError):
-            raise ValidationError(
-                {"cursor": "Not a cursor that this API gave."}
-            ) from None
+            raise QueryError({"cursor": "Not a cursor that this API gave."}) from None
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """For the OpenAPI document of the base path that `view.request` calls."""
+        return [
+            {"name": name, "in": "query", "required": False, **DESCRIPTIONS[name]}
+            for name in PARAMETERS[dialect_of(view.request).pages_by_number]
+        ]
 
     def get_paginated_response(self, data: Any) -> Response:
         page = Page(
@@ -91,7 +133,5 @@ def read_number(
         and len(raw) < 12
         and lowest <= int(raw) <= highest
     ):
-        raise ValidationError(
-            {name: f"Must be a whole number from {lowest} to {highest}."}
-        )
+        raise QueryError({name: f"Must be a whole number from {lowest} to {highest}."})
     return int(raw)

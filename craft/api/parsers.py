@@ -1,9 +1,12 @@
 """What counts as JSON here: an encoding that every store can hold and a depth that no walk has to fear."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
@@ -19,11 +22,18 @@ class StrictJSONParser(JSONParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        raw = stream.read()
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise RequestDataTooBig
         if not raw.strip():
             return {}
         try:
-            data = json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
+            data = json.loads(
+                raw.decode("utf-8"),
+                parse_constant=refuse_constant,
+                parse_float=read_float,
+            )
         except RecursionError:
             raise ParseError(
                 f"The JSON is nested deeper than {MAX_DEPTH} levels."
@@ -34,6 +44,13 @@ class StrictJSONParser(JSONParser):
             raise ParseError(f"The body is not valid JSON: {error}.") from None
         check_storable(data)
         return data
+
+
+def read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ParseError(f"The number {text[:40]} is too large.")
+    return number
 
 
 def refuse_constant(name: str) -> Any:

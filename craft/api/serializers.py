@@ -20,10 +20,9 @@ class StrictMixin:
                     name for name, field in self.fields.items() if not field.read_only
                 )
                 raise serializers.ValidationError(
-                    {
-                        key: f"Unknown field. Known are: {known or 'none'}."
-                        for key in unknown
-                    }
+                    dict.fromkeys(
+                        unknown, f"Unknown field. Known are: {known or 'none'}."
+                    )
                 )
         return super().to_internal_value(data)  # type: ignore[misc]  # a mixin of serializers
 

@@ -49,6 +49,9 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     """A viewset that says who may call it."""
 
     access: ClassVar[Access]
+    problems: ClassVar[dict[str, tuple[int, ...]]] = {}
+    """For the OpenAPI document: what an action may answer beside the errors that follow from its method, path and level."""
+    lookup_value_regex = "[A-Za-z0-9_-]{1,64}"  # any other text is no id: a 404 before any database sees it
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
 
     @property

@@ -3,3 +3,7 @@ from django.apps import AppConfig
 
 class CraftConfig(AppConfig):
     name = "craft"
+
+    def ready(self) -> None:
+        # Tasks must belong to our app in every process, a shell's too; and the checks must be known before they are run.
+        from craft import celery, checks  # noqa: F401

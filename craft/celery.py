@@ -1,0 +1,88 @@
+"""The Celery app, and the sweep that each worker runs beside its tasks.
+
+A message is a nudge that may be lost; the row is the truth. The sweep looks every two seconds for rows that are due, forgotten or whose lease has
+passed, so that losing every message costs seconds and never work. What to look for is the apps' business: `CRAFT_SWEEPS` names their functions.
+"""
+
+import logging
+import os
+import threading
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from django.conf import settings
+from django.core.cache import cache
+from django.db import close_old_connections
+from django.utils.module_loading import import_string
+
+from craft import logs
+
+logger = logging.getLogger("craft.sweep")
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "craft.settings")
+
+app = Celery("craft")
+app.set_default()  # without it, tasks called from another thread run in Celery's fall-back app and are lost
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+SWEEP_SECONDS = 2.0
+_SEEN_KEY = "craft.sweep.seen"
+_SEEN_SECONDS = 15
+
+
+class Sweep(bootsteps.StartStopStep):
+    """Calls every function of `CRAFT_SWEEPS` in a thread of its own, from the worker's start to its stop."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run, name="sweep", daemon=True)
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:
+        self.thread.start()
+
+    def stop(self, worker: Any) -> None:
+        self.stopping.set()
+        if self.thread.is_alive():
+            self.thread.join(timeout=5)
+
+    def terminate(self, worker: Any) -> None:
+        self.stopping.set()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            sweep_once()
+            self.stopping.wait(SWEEP_SECONDS)
+
+
+app.steps["worker"].add(Sweep)
+
+
+def sweep_once() -> None:
+    """One pass. A sweep that fails is logged, and neither ends the others nor the thread."""
+    for path in settings.CRAFT_SWEEPS:
+        _guarded(path, lambda path=path: import_string(path)())
+    _guarded("mark", lambda: cache.set(_SEEN_KEY, 1, timeout=_SEEN_SECONDS))
+
+
+def _guarded(name: str, call: Any) -> None:
+    close_old_connections()
+    try:
+        call()
+    except Exception:
+        logger.exception("sweep failed", extra={"sweep": name})
+    finally:
+        close_old_connections()
+
+
+def is_sweeping() -> bool:
+    """Whether a sweep was seen lately: in this process on the embedded default, in any of them where Redis is shared."""
+    return cache.get(_SEEN_KEY) is not None
+
+
+@signals.setup_logging.connect
+def set_up_logging(**_: Any) -> None:
+    logs.configure()

@@ -1,5 +1,24 @@
 """The node types. A new one is a file in this folder and a line here."""
 
 from workflows.nodes.base import Node
+from workflows.nodes.condition import Condition
+from workflows.nodes.delay import Delay
+from workflows.nodes.input import Input
+from workflows.nodes.merge import Merge
+from workflows.nodes.output import Output
+from workflows.nodes.route import Route
+from workflows.nodes.stop import Stop
+from workflows.nodes.switch import Switch
+from workflows.nodes.transform import Transform
 
-NODES: dict[str, type[Node]] = {}
+NODES: dict[str, type[Node]] = {
+    "input": Input,
+    "transform": Transform,
+    "condition": Condition,
+    "route": Route,
+    "switch": Switch,
+    "merge": Merge,
+    "delay": Delay,
+    "output": Output,
+    "stop": Stop,
+}

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
 
-Family = Literal["input", "ai", "processing", "conditional", "flow", "integrations", "output"]
+Family = Literal[
+    "input", "ai", "processing", "conditional", "flow", "integrations", "output"
+]
 Effect = Literal["pure", "effect", "at_most_once"]
 
 
@@ -57,7 +59,14 @@ Outcome = Output | Waiting | Stop
 class NodeError(Exception):
     """What went wrong in a node, for the person who built the workflow. `retryable` says whether trying again may help; `retry_after` is in seconds."""
 
-    def __init__(self, message: str, *, code: str = "node_failed", retryable: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "node_failed",
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
@@ -71,6 +80,8 @@ class Call(Protocol):
     config: dict[str, Any]
     """Resolved: every `{{ … }}` has been evaluated, but in the node's `raw_fields`."""
     input: Any
+    inputs: dict[str, Any]
+    """What each taken edge brought, by the node that it left; `input` alone can't tell one object from several outputs."""
     idempotency_key: str
     """The same for every attempt at this node in this execution."""
     attempt: int
@@ -82,7 +93,9 @@ class Call(Protocol):
     def evaluate(self, value: Any, **names: Any) -> Any:
         """Resolve the expressions in a raw value, with more names in scope."""
 
-    def matches(self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...) -> bool:
+    def matches(
+        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
+    ) -> bool:
         """Whether the conditions hold for `data`, by default the node's input."""
 
     def log(self, message: str, **data: Any) -> None:

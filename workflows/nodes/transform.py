@@ -1,0 +1,89 @@
+"""Gives data another shape."""
+
+from typing import Any
+
+from workflows.nodes.base import Call, Node, NodeError, Output
+from workflows.nodes.formats import FORMATS, parse_json, write
+from workflows.nodes.resolved import choice, kind_of, listing, mapping
+
+
+class Transform(Node):
+    type = "transform"
+    family = "processing"
+    summary = "Gives its input another shape, another format, or both."
+    config_schema = {
+        "type": "object",
+        "properties": {
+            "keep": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The fields to keep; the others are dropped. Of a list, the fields of each object.",
+            },
+            "rename": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "New names of fields: `{old: new}`.",
+            },
+            "set": {
+                "type": "object",
+                "description": "Fields to add or replace, after keep and rename.",
+            },
+            "expression": {
+                "description": "The whole output, instead of keep, rename and set."
+            },
+            "format": {
+                "enum": list(FORMATS),
+                "description": "Writes the result as text of this format; `json` reads a text as JSON and leaves anything else as it is.",
+            },
+        },
+        "additionalProperties": False,
+    }
+    example = {
+        "config": {
+            "keep": ["name", "net"],
+            "rename": {"name": "customer"},
+            "set": {"gross": "{{ input.net * 2 }}"},
+        },
+        "input": {"name": "Ada", "net": 50, "internal": True},
+        "output": {"customer": "Ada", "net": 50, "gross": 100},
+    }
+
+    def check(self, config: dict[str, Any]) -> dict[str, str]:
+        if "expression" not in config:
+            return {}
+        return {
+            name: "`expression` is the whole output: leave this out, or the expression."
+            for name in ("keep", "rename", "set")
+            if name in config
+        }
+
+    async def run(self, call: Call) -> Output:
+        value = (
+            call.config["expression"] if "expression" in call.config else _shaped(call)
+        )
+        if "format" not in call.config:
+            return Output(value)
+        format = choice(call, "format", FORMATS, "json")
+        if format == "json":
+            return Output(parse_json(value) if isinstance(value, str) else value)
+        return Output(write(value, format))
+
+
+def _shaped(call: Call) -> Any:
+    if not call.config.keys() & {"keep", "rename", "set"}:
+        return call.input
+    keep = set(listing(call, "keep")) if "keep" in call.config else None
+    renamed, added = mapping(call, "rename"), mapping(call, "set")
+
+    def shape(item: Any) -> dict[str, Any]:
+        if not isinstance(item, dict):
+            raise NodeError(
+                f"keep, rename and set take an object or a list of objects; this is {kind_of(item)}.",
+                code="invalid_input",
+            )
+        kept = {name: item[name] for name in item if keep is None or name in keep}
+        return {renamed.get(name, name): kept[name] for name in kept} | added
+
+    if isinstance(call.input, list):
+        return [shape(item) for item in call.input]
+    return shape({} if call.input is None else call.input)

@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from craft.fields import IdField
-from craft.models import BaseModel, CompanyModel, CompanyQuerySet
+from craft.models import BaseModel, CompanyModel, CompanyQuerySet, GuardedManager
 
 
 class Role(models.TextChoices):
@@ -147,7 +147,7 @@ class ApiKey(CompanyModel):
     permissions = models.JSONField(default=list)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = ApiKeyQuerySet.as_guarded_manager()
+    objects = GuardedManager.from_queryset(ApiKeyQuerySet)()
 
     class Meta(CompanyModel.Meta):
         verbose_name = "API key"

@@ -15,8 +15,9 @@ class HasAccess(BasePermission):
             return True
         if not request.user.is_authenticated or request.auth is None:
             return False
-        if level not in request.auth.levels:
-            self.message = refusal(level, request.auth.kind)
+        credentials: Any = request.auth
+        if level not in credentials.levels:
+            self.message = refusal(level, credentials.kind)
             return False
         return True
 

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services
+from accounts.authentication import credentials_of
 from accounts.models import ApiKey
 from accounts.serializers import (
     ApiKeySerializer,
@@ -33,8 +34,8 @@ from craft.api.viewsets import (
 class AuthViewSet(ApiViewSet):
     """Sign up, sign in and stay signed in."""
 
-    access: Access = {"safe": "read", "unsafe": "public"}
-    problems = {"register": (409,), "login": (401,), "refresh": (401,)}
+    access: ClassVar[Access] = {"safe": "read", "unsafe": "public"}
+    problems: ClassVar = {"register": (409,), "login": (401,), "refresh": (401,)}
 
     @extend_schema(request=RegistrationSerializer, responses={201: SessionSerializer})
     @action(detail=False, methods=["post"])
@@ -60,7 +61,7 @@ class AuthViewSet(ApiViewSet):
     @action(detail=False, methods=["get"])
     def me(self, request: Request) -> Response:
         """Who is calling. With an API key: the person who made it."""
-        return Response(PersonSerializer(request.auth.membership).data)
+        return Response(PersonSerializer(credentials_of(request).membership).data)
 
     @extend_schema(request=RefreshSerializer, responses=TokensSerializer)
     @action(detail=False, methods=["post"])
@@ -86,7 +87,7 @@ class AccountViewSet(ApiViewSet):
     @action(detail=False, methods=["get"])
     def profile(self, request: Request) -> Response:
         """Who is calling, as `GET /auth/me`."""
-        return Response(PersonSerializer(request.auth.membership).data)
+        return Response(PersonSerializer(credentials_of(request).membership).data)
 
 
 class ApiKeyViewSet(
@@ -105,9 +106,9 @@ class ApiKeyViewSet(
     def create(self, request: Request) -> Response:
         """Make a key. Copy it now: it is not shown again."""
         new = services.create_api_key(
-            membership=request.auth.membership,
+            membership=credentials_of(request).membership,
             look=dialect_of(request).key_prefix,
-            granted=request.auth.levels,
+            granted=credentials_of(request).levels,
             **self.read(ApiKeySerializer),
         )
         return created(

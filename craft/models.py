@@ -30,7 +30,7 @@ class GuardedQuery(Query):
     def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
         if self.company_id is None and not self.is_empty():
             raise UnscopedQueryError(
-                f"{self.model.__name__}: say whose rows, with .for_company(company)."
+                f"{self.get_meta().object_name}: say whose rows, with .for_company(company)."
             )
         return super().get_compiler(*args, **kwargs)
 
@@ -38,7 +38,7 @@ class GuardedQuery(Query):
         # `mine | theirs` keeps my scope and gains their rows.
         if connector != AND and getattr(rhs, "company_id", None) != self.company_id:
             raise UnscopedQueryError(
-                f"{self.model.__name__}: only rows of one and the same company can be joined."
+                f"{self.get_meta().object_name}: only rows of one and the same company can be joined."
             )
         super().combine(rhs, connector)
 
@@ -84,10 +84,13 @@ class CompanyQuerySet(models.QuerySet[M], Generic[M]):
 
 
 class GuardedManager(models.Manager[M]):
+    """The `objects` of a company's table, put on with `objects = GuardedManager.from_queryset(AgentQuerySet)()`."""
+
     def get_queryset(self) -> models.QuerySet[M]:
-        return self._queryset_class(
+        queryset_class: type[models.QuerySet[M]] = self._queryset_class  # type: ignore[attr-defined]  # set by from_queryset
+        return queryset_class(
             model=self.model, query=GuardedQuery(self.model), using=self._db
-        )  # type: ignore[attr-defined]  # set by from_queryset
+        )
 
 
 class BaseModel(models.Model):
@@ -105,8 +108,8 @@ class CompanyModel(BaseModel):
         "accounts.Company", on_delete=models.CASCADE, related_name="+", editable=False
     )
 
-    objects = CompanyQuerySet.as_guarded_manager()
-    unscoped = models.Manager()  # noqa: DJ012  # the order is the point: `objects` is the one to reach for
+    objects: Any = GuardedManager.from_queryset(CompanyQuerySet)()
+    unscoped = models.Manager()  # the order is the point: `objects` is the one to reach for
 
     class Meta:
         abstract = True

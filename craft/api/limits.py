@@ -112,7 +112,8 @@ def _store(redis_url: str) -> Any:
 
 @cache
 def _windows_of() -> Callable[[Company], list[Window]]:
-    return import_string(settings.API_WINDOWS)
+    found: Callable[[Company], list[Window]] = import_string(settings.API_WINDOWS)
+    return found
 
 
 def address_of(request: HttpRequest) -> str:
@@ -121,7 +122,7 @@ def address_of(request: HttpRequest) -> str:
 
 def charge_call(request: HttpRequest, company: Company | None) -> None:
     """Count the call once, against its company or its address; raise the 429 when nothing is left."""
-    inner = getattr(request, "_request", request)
+    inner: Any = getattr(request, "_request", request)
     if getattr(inner, "rate_is_charged", False):
         return
     inner.rate_is_charged = True

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework.negotiation import BaseContentNegotiation
@@ -9,7 +9,7 @@ from rest_framework.request import Request
 class JSONAlways(BaseContentNegotiation):
     """The API speaks JSON, whatever `Accept` says: an error that a browser's default header caused would help nobody."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
         for parser in parsers:
             if (request.content_type or parser.media_type).split(";")[
                 0
@@ -20,7 +20,8 @@ class JSONAlways(BaseContentNegotiation):
     def select_renderer(
         self,
         request: Request,
-        renderers: Sequence[BaseRenderer],
+        renderers: Iterable[BaseRenderer],
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type
+        first = next(iter(renderers))
+        return first, str(first.media_type)

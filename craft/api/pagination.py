@@ -61,7 +61,7 @@ _signer = signing.Signer(salt="craft.cursor")
 
 class ContractPagination(BasePagination):
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
+        self, queryset: Any, request: Request, view: Any = None
     ) -> list[Any]:
         self.limit = read_number(
             request, "limit", default=DEFAULT_LIMIT, lowest=1, highest=MAX_LIMIT

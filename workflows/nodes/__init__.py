@@ -3,11 +3,13 @@
 from workflows.nodes.base import Node
 from workflows.nodes.condition import Condition
 from workflows.nodes.delay import Delay
+from workflows.nodes.http import Http
 from workflows.nodes.input import Input
 from workflows.nodes.merge import Merge
 from workflows.nodes.output import Output
 from workflows.nodes.route import Route
 from workflows.nodes.stop import Stop
+from workflows.nodes.store import Store
 from workflows.nodes.switch import Switch
 from workflows.nodes.transform import Transform
 
@@ -19,6 +21,8 @@ NODES: dict[str, type[Node]] = {
     "switch": Switch,
     "merge": Merge,
     "delay": Delay,
+    "http": Http,
+    "store": Store,
     "output": Output,
     "stop": Stop,
 }

@@ -1,0 +1,2 @@
+DATA_SOURCE_CREATED = "data_source.created"
+DATA_SOURCE_DELETED = "data_source.deleted"

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -84,12 +84,7 @@ def _signed_headers(url: str, content: bytes, media_type: str) -> dict[str, str]
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415
     from botocore.credentials import Credentials  # noqa: PLC0415
 
-    request = AWSRequest(
-        "PUT",
-        url,
-        data=content,
-        headers={"Host": urlsplit(url).netloc, "Content-Type": media_type},
-    )
+    request = AWSRequest("PUT", url, data=content, headers={"Content-Type": media_type})
     credentials = Credentials(settings.S3_ACCESS_KEY_ID, settings.S3_SECRET_ACCESS_KEY)
     S3SigV4Auth(credentials, "s3", settings.S3_REGION).add_auth(request)
-    return {name: value for name, value in request.headers.items() if name != "Host"}
+    return dict(request.headers.items())

@@ -77,11 +77,6 @@ class CompanyQuerySet(models.QuerySet[M], Generic[M]):
         if isinstance(self.query, GuardedQuery):
             self.query.get_compiler(self.db)
 
-    @classmethod
-    def as_guarded_manager(cls) -> Any:
-        """The `objects` of a company's table."""
-        return GuardedManager.from_queryset(cls)()
-
 
 class GuardedManager(models.Manager[M]):
     """The `objects` of a company's table, put on with `objects = GuardedManager.from_queryset(AgentQuerySet)()`."""

@@ -149,6 +149,7 @@ CACHES: dict[str, dict[str, object]] = {
 
 # --- Background work: rows are the truth, a message is a nudge ---
 
+CRAFT_SWEEPS: list[str] = ["workflows.tasks.sweep"]  # functions that each worker calls every two seconds, by their dotted paths
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"visibility_timeout": 120} if REDIS_URL else {"polling_interval": 0.02}
@@ -221,6 +222,7 @@ API_WINDOWS = (
 )
 API_PUBLIC_PER_MINUTE = 300  # calls without a key, per address
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+SANDBOX_JOBS = env.int("CRAFT_SANDBOX_JOBS", default=max(2, os.cpu_count() or 2))  # children at once, per process
 UPLOAD_MAX_BYTES = env.int("CRAFT_UPLOAD_MAX_BYTES", default=100 * 1024 * 1024)
 
 SPECTACULAR_SETTINGS = {
@@ -229,14 +231,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "craft.api.schema.dress_schema",
-    ],
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "GET_LIB_DOC_EXCLUDES": "craft.api.schema.docs_to_ignore",
+    "POSTPROCESSING_HOOKS": [],  # craft/api/schema.py finishes the document
 }
 
 # --- The outside world ---

@@ -7,6 +7,8 @@ from typing import Any
 from accounts import services as accounts
 from accounts.models import Company, Membership, Role, User
 from billing import services as billing
+from workflows.models import Workflow
+from workflows.services.workflows import create_workflow
 
 _numbers = count(1)
 PASSWORD = "correct horse battery staple"
@@ -66,3 +68,13 @@ def make_key(person: Person, *permissions: str, look: str = "cv") -> str:
         granted=frozenset({"read", "write", "admin"}),
     )
     return new.secret
+
+
+def make_workflow(
+    person: Person, *, status: str | None = "published", **fields: Any
+) -> Workflow:
+    """A published graph, or, with `steps`, a pipeline."""
+    if "steps" in fields:
+        status = None
+    made = {"name": f"Workflow {next(_numbers)}", "status": status, **fields}
+    return create_workflow(company=person.company, user=person.user, **made)

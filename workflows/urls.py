@@ -1,1 +1,6 @@
-routes: list[tuple[str, type, str]] = []
+from workflows.views import ExecutionViewSet, WorkflowViewSet
+
+routes = [
+    ("workflows", WorkflowViewSet, "workflow"),
+    ("executions", ExecutionViewSet, "execution"),
+]

@@ -37,6 +37,8 @@ _TOKEN = re.compile(
 class Value:
     """A compiled value. It is immutable; what `resolve` gives is the caller's, but for what it passes on from the scope."""
 
+    __slots__ = ()
+
     is_constant = False
     references: frozenset[tuple[str, ...]] = _NO_REFERENCES
 
@@ -51,6 +53,8 @@ class Value:
 
 
 class _Constant(Value):
+    __slots__ = ("_is_scalar", "_value")
+
     is_constant = True
 
     def __init__(self, value: Any) -> None:
@@ -63,6 +67,8 @@ class _Constant(Value):
 
 class _Expression(Value):
     """A string that is one expression, whose value keeps its type."""
+
+    __slots__ = ("_is_path", "_run", "references")
 
     def __init__(self, compiled: Compiled) -> None:
         self._run = compiled.run
@@ -90,6 +96,8 @@ def _released(result: Any, budget: Budget) -> Any:
 class _Text(Value):
     """A string with expressions in it, which renders text."""
 
+    __slots__ = ("_parts", "references")
+
     def __init__(self, parts: list[str | Compiled]) -> None:
         self._parts = parts
         self.references = frozenset().union(
@@ -108,6 +116,8 @@ class _Text(Value):
 
 
 class _List(Value):
+    __slots__ = ("_items", "references")
+
     def __init__(self, items: list[Value]) -> None:
         self._items = items
         self.references = frozenset().union(*(item.references for item in items))
@@ -124,6 +134,8 @@ class _List(Value):
 
 
 class _Object(Value):
+    __slots__ = ("_items", "references")
+
     def __init__(self, items: dict[str, Value]) -> None:
         self._items = items
         self.references = frozenset().union(

@@ -1,0 +1,335 @@
+"""Work that is a row: claimed under a lease, renewed while its process lives, found again when it does not.
+
+A worker claims due rows, which raises each row's `lease_epoch`; every later write says which epoch it holds, so a worker that slept through its lease
+finds its writes refused. Losing every message costs seconds, never work: `recover` puts rows whose lease ran out back in the queue, and whoever looks
+next claims them. A row that took its process down three times without getting anywhere is given up, and the last of those tries it makes alone in its
+process, so that it can't take others with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, connection, models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+logger = logging.getLogger("craft.leases")
+
+LEASE = timedelta(seconds=15)
+RENEW_SECONDS = 5.0
+MAX_LOST = 3
+"""After this many processes lost under a row it is given up."""
+SUSPECT_AFTER = MAX_LOST - 1
+"""A row that was lost this often runs alone."""
+
+
+class Status(models.TextChoices):
+    """The six states of any row that is work."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    WAITING = "waiting", "Waiting"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+QUEUED = (Status.PENDING, Status.WAITING)
+TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class LeasedModel(models.Model):
+    """The fields of a row that is work. `attempts` counts claims since the row last got somewhere."""
+
+    status = models.CharField(
+        max_length=10, choices=Status.choices, default=Status.PENDING
+    )
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, editable=False)
+    lease_owner = models.CharField(
+        max_length=120, blank=True, default="", editable=False
+    )
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    lease_epoch = models.PositiveIntegerField(default=0, editable=False)
+    last_error = models.TextField(blank=True, default="", editable=False)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+def lease_indexes(name: str) -> list[models.Index]:
+    """One partial index for each question that the queue is asked."""
+    return [
+        models.Index(
+            fields=["next_attempt_at"],
+            name=f"{name}_due",
+            condition=Q(status__in=["pending", "waiting"]),
+        ),
+        models.Index(
+            fields=["lease_expires_at"],
+            name=f"{name}_leased",
+            condition=Q(status="running"),
+        ),
+    ]
+
+
+L = TypeVar("L", bound=LeasedModel)
+
+
+def this_process() -> str:
+    """Names this process: host, process namespace, pid, and a word that no later process with the same pid shares."""
+    return _process_name(os.getpid())
+
+
+@cache
+def _process_name(pid: int) -> str:
+    return f"{_host()}/{pid}/{secrets.token_hex(4)}"
+
+
+@cache
+def _host() -> str:
+    namespace = Path("/proc/self/ns/pid")
+    inode = namespace.stat().st_ino if namespace.exists() else 0
+    return f"{socket.gethostname()[:60]}/{inode}"
+
+
+def _rows(model: type[L]) -> models.QuerySet[L]:
+    rows: models.QuerySet[L] = model.unscoped.all()  # type: ignore[attr-defined]  # the queue serves all companies
+    return rows
+
+
+def due(model: type[L], *, suspects: bool | None = None) -> models.QuerySet[L]:
+    rows = _rows(model).filter(status__in=QUEUED, next_attempt_at__lte=Now())
+    if suspects is None:
+        return rows
+    return (
+        rows.filter(attempts__gte=SUSPECT_AFTER)
+        if suspects
+        else rows.filter(attempts__lt=SUSPECT_AFTER)
+    )
+
+
+def claim(model: type[L], *, limit: int, suspects: bool = False) -> list[L]:
+    """Take up to `limit` due rows. Nobody else has them until their lease runs out."""
+    candidates = due(model, suspects=suspects)
+    if not candidates.exists():  # asked before a transaction is begun: an idle worker takes no write lock on SQLite
+        return []
+    with transaction.atomic():
+        locked = candidates.order_by("next_attempt_at").select_for_update(
+            skip_locked=True
+        )
+        ids = list(locked.values_list("pk", flat=True)[:limit])
+        _rows(model).filter(pk__in=ids).update(
+            status=Status.RUNNING,
+            attempts=F("attempts") + 1,
+            lease_owner=this_process(),
+            lease_epoch=F("lease_epoch") + 1,
+            lease_expires_at=Now() + LEASE,
+            started_at=Coalesce("started_at", Now()),
+        )
+        return list(_rows(model).filter(pk__in=ids).order_by("next_attempt_at"))
+
+
+def renew(model: type[L], ids: Collection[Any]) -> int:
+    """One statement for all rows that this process is at work on."""
+    held = _rows(model).filter(
+        pk__in=ids, status=Status.RUNNING, lease_owner=this_process()
+    )
+    return held.update(lease_expires_at=Now() + LEASE)
+
+
+def recover(model: type[L]) -> list[L]:
+    """Put rows whose process is gone back in the queue; return those that were lost too often, for their app to fail."""
+    lost = _rows(model).filter(
+        Q(lease_expires_at__lt=Now()) | Q(lease_owner__in=_dead_neighbours(model)),
+        status=Status.RUNNING,
+    )
+    if not lost.exists():
+        return []
+    lost.filter(attempts__lt=MAX_LOST).update(
+        status=Status.PENDING, next_attempt_at=Now(), lease_owner=""
+    )
+    return list(lost.filter(attempts__gte=MAX_LOST))
+
+
+def _dead_neighbours(model: type[L]) -> list[str]:
+    """Owners on this very host whose process no longer exists: no need to wait for their leases."""
+    here = f"{_host()}/"
+    owners = (
+        _rows(model)
+        .filter(status=Status.RUNNING, lease_owner__startswith=here)
+        .values_list("lease_owner", flat=True)
+        .distinct()
+    )
+    return [
+        owner
+        for owner in owners
+        if owner != this_process() and not _is_alive(int(owner.split("/")[2]), owner)
+    ]
+
+
+def _is_alive(pid: int, owner: str) -> bool:
+    if pid == os.getpid():
+        return owner == this_process()  # an earlier process had our pid
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Keeper:
+    """Renews the leases of the rows that this process is at work on (`held`), from a thread of its own, and does `on_tick` in between."""
+
+    def __init__(
+        self,
+        model: type[LeasedModel],
+        *,
+        held: Callable[[], Collection[Any]],
+        on_tick: Callable[[], None],
+        tick_seconds: float,
+    ) -> None:
+        self._model = model
+        self._held = held
+        self._on_tick = on_tick
+        self._tick_seconds = tick_seconds
+        self._changed = Condition()
+        self._holders = 0
+        self._thread_pid = 0
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        with self._changed:
+            self._holders += 1
+            self._start_thread()
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holders -= 1
+                self._changed.notify_all()
+
+    def _start_thread(self) -> None:
+        if self._thread_pid != os.getpid():  # also in a child that was forked since
+            self._thread_pid = os.getpid()
+            Thread(target=self._keep, name="lease-keeper", daemon=True).start()
+
+    def _keep(self) -> None:
+        renewed_at = time.monotonic()
+        while True:
+            with self._changed:
+                if not self._holders:
+                    connection.close()
+                    self._changed.wait_for(lambda: self._holders > 0)
+                    renewed_at = time.monotonic()
+                self._changed.wait_for(
+                    lambda: self._holders == 0, timeout=self._tick_seconds
+                )
+                if not self._holders:
+                    continue
+            try:
+                self._on_tick()
+                if time.monotonic() - renewed_at >= RENEW_SECONDS:
+                    renew(self._model, self._held())
+                    renewed_at = time.monotonic()
+            except DatabaseError:
+                logger.exception("could not renew leases; trying again")
+                connection.close()
+
+
+class Isolation:
+    """Lets batches run side by side, and a suspect alone."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._sharing = 0
+        self._is_alone = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_alone)
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sharing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Yields whether the process is ours; it isn't while another suspect runs."""
+        with self._changed:
+            if self._is_alone:
+                yield False
+                return
+            self._is_alone = True
+            self._changed.wait_for(lambda: self._sharing == 0)
+        try:
+            yield True
+        finally:
+            with self._changed:
+                self._is_alone = False
+                self._changed.notify_all()
+
+
+def as_lease_fields(**changes: Any) -> dict[str, Any]:
+    """What letting go of a lease writes, with the row's own changes."""
+    return {"lease_owner": "", "lease_expires_at": None, "attempts": 0, **changes}
+
+
+class Doorbell:
+    """Tells the workers that there is work. Many rings become one message, no caller waits for the broker, and a ring that gets lost costs a sweep's time."""
+
+    def __init__(
+        self, ring: Callable[[], object], *, pause_seconds: float = 0.01
+    ) -> None:
+        self._ring = ring
+        self._pause_seconds = pause_seconds
+        self._wanted = Event()
+        self._thread_pid = 0
+
+    def ring_on_commit(self) -> None:
+        transaction.on_commit(self.ring)
+
+    def ring(self) -> None:
+        if self._thread_pid != os.getpid():
+            self._thread_pid = os.getpid()
+            Thread(target=self._serve, name="doorbell", daemon=True).start()
+        self._wanted.set()
+
+    def _serve(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._ring()
+            except (
+                Exception
+            ) as error:  # whatever the broker's client raises: the sweep finds the row
+                logger.warning(
+                    "the broker can't be reached (%s); the sweep will find the work",
+                    type(error).__name__,
+                )
+            time.sleep(self._pause_seconds)

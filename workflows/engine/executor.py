@@ -1,0 +1,650 @@
+"""Runs one execution: plain asyncio, no database.
+
+A `Run` walks a compiled graph. What it needs from outside is a `Journal`: somewhere to write steps down before and after an effect, and to remember
+results. Given the steps that an earlier process wrote, it goes on where that one was: finished nodes are settled from their record, pure ones that left
+no record run again, and an effect that was in flight repeats under the same key, or ends as unknown where it may not.
+
+An edge is undecided, taken or skipped. A node is settled once it is known which of its outgoing edges are taken; a node whose incoming edges are all
+decided is run or skipped by its join. Branches run at the same time: effects as tasks, pure nodes in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from craft.exceptions import DomainError
+from workflows.engine.conditions import compile_conditions
+from workflows.engine.expressions import ExpressionError, compile_value
+from workflows.engine.graph import Edge, Graph, GraphNode
+from workflows.nodes.base import NodeError, Outcome, Output, Stop, Waiting
+
+logger = logging.getLogger("craft.engine")
+
+T = TypeVar("T")
+
+SHORT_WAIT = timedelta(seconds=5)
+"""A wait up to this long is slept on the loop; a longer one lets go of the worker."""
+DEFAULT_EFFECT_TIMEOUT = 60.0
+MAX_PARALLEL = 16
+MAX_LOG_LINES = 1_000
+BREATHE_EVERY = 50  # pure nodes between two looks at the loop
+
+TAKEN, SKIPPED = True, False
+
+
+class LeaseLostError(Exception):
+    """A write was refused, since another process holds this execution now, or failed: what this one still knows is dropped, and its lease runs out."""
+
+
+@dataclass
+class StepRecord:
+    """What is written down of a node's run. `handles` are those that were taken; a step with `completed_at` is settled and never runs again."""
+
+    node_id: str
+    type: str
+    name: str
+    position: int
+    status: str
+    started_at: datetime
+    input: Any = None
+    output: Any = None
+    handles: list[str] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    attempt: int = 1
+    completed_at: datetime | None = None
+    wake_at: datetime | None = None
+    iteration: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An execution as its run sees it."""
+
+    execution_id: str
+    company_id: int
+    epoch: int
+    input: Any
+    trigger: dict[str, Any]
+    variables: dict[str, Any]
+    workflow: dict[str, Any]
+    logs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run left its execution: over (`completed`, `failed`, `cancelled`), `waiting` until `wake_at`, or `pending`, for the next process."""
+
+    status: str
+    output: Any = None
+    error: dict[str, Any] | None = None
+    wake_at: datetime | None = None
+
+
+class Journal(Protocol):
+    async def progress(
+        self, run: Run, steps: list[StepRecord], *, advanced: bool
+    ) -> None:
+        """Write the steps down and return once they are committed. `advanced`: an effect has finished. Raises LeaseLostError."""
+
+    def recall(self, key: str) -> Any:
+        """A remembered result as `(value, handles)`, or None."""
+
+    def remember(self, key: str, value: Any, seconds: int) -> None: ...
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends: no loop, no thread, no cost."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("An instant graph suspended.")
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class NodeCall:
+    """A node's view of its run: see `workflows.nodes.base.Call`."""
+
+    def __init__(
+        self,
+        run: Run,
+        node: GraphNode,
+        step: StepRecord,
+        scope: dict[str, Any],
+        config: dict[str, Any],
+    ) -> None:
+        self._run = run
+        self._scope = scope
+        self._step = step
+        self.config = config
+        self.input = step.input
+        self.attempt = step.attempt
+        self.started_at = step.started_at
+        self.company_id = run.job.company_id
+        self.execution_id = run.job.execution_id
+        self.idempotency_key = f"{run.job.execution_id}:{node.id}:{step.iteration}"
+
+    def evaluate(self, value: Any, **names: Any) -> Any:
+        return compile_value(value).resolve({**self._scope, **names})
+
+    def matches(
+        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
+    ) -> bool:
+        return compile_conditions(conditions, combine)(
+            self.input if data is ... else data, self._scope
+        )
+
+    def log(self, message: str, **data: Any) -> None:
+        self._run.log(self._step.node_id, message, **data)
+
+
+class Run:
+    """One execution on its way, in one process."""
+
+    def __init__(
+        self,
+        job: Job,
+        graph: Graph,
+        recorded: list[StepRecord],
+        journal: Journal,
+        *,
+        can_sleep: bool = True,
+    ) -> None:
+        self.job = job
+        self.graph = graph
+        self.journal = journal
+        self.can_sleep = can_sleep
+        self.logs = list(job.logs)
+        self.is_cancelled = False
+        self.is_interrupted = False
+        self.unsaved: list[StepRecord] = []
+        self._recorded = {
+            (record.node_id, record.iteration): record for record in recorded
+        }
+        self._edges: list[bool | None] = [None] * len(graph.edges)
+        self._begun: dict[
+            str, list[Edge]
+        ] = {}  # by node: the edges that it was reached by
+        self._outputs: dict[str, Any] = {}
+        self._terminals: dict[str, Any] = {}
+        self._error: dict[str, Any] | None = None
+        self._queue: deque[GraphNode] = deque(graph.roots)
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._sleepers: set[asyncio.Task[None]] = set()
+        self._parked: list[datetime] = []
+        self._ending: Ending | None = None
+        self._since_breath = 0
+
+    # --- The walk ---
+
+    async def execute(self) -> Ending:
+        """Walk until nothing is left to do here. Raises LeaseLostError."""
+        try:
+            while True:
+                if (
+                    self._queue
+                    and not self._is_stopping
+                    and len(self._tasks) < MAX_PARALLEL
+                ):
+                    await self._take_next()
+                elif self._tasks:
+                    await self._await_one()
+                else:
+                    return self._conclude()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self.is_cancelled or self.is_interrupted or self._ending is not None
+
+    def cancel(self) -> None:
+        """End as cancelled, now: also the calls in flight. Called on the loop."""
+        self.is_cancelled = True
+        for task in self._tasks:
+            task.cancel()
+
+    def interrupt(self) -> None:
+        """Stop where it is and leave the rest to another process. Calls in flight are awaited, since they may have done their work. Called on the loop."""
+        self.is_interrupted = True
+        for sleeper in self._sleepers:
+            sleeper.cancel()
+
+    async def _take_next(self) -> None:
+        node = self._queue.popleft()
+        record = self._recorded.get((node.id, ""))
+        if record is not None and record.completed_at is not None:
+            self._settle(node, record)
+        elif node.node.effect == "pure":
+            await self._run_node(node)
+            await self._breathe()
+        else:
+            self._spawn(self._run_node(node), node.id)
+
+    async def _breathe(self) -> None:
+        self._since_breath += 1
+        if self.can_sleep and self._since_breath >= BREATHE_EVERY:
+            self._since_breath = 0
+            await asyncio.sleep(0)
+
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, None], node_id: str
+    ) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[task] = node_id
+        return task
+
+    async def _await_one(self) -> None:
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            del self._tasks[task]
+            self._sleepers.discard(task)
+            if not task.cancelled():
+                task.result()
+
+    def _conclude(self) -> Ending:
+        if self.is_cancelled:
+            return Ending("cancelled")
+        if self._ending is not None:
+            return self._ending
+        if self.is_interrupted:
+            return Ending("pending", wake_at=utcnow())
+        if self._parked:
+            return Ending("waiting", wake_at=min(self._parked))
+        return Ending("completed", output=self._output())
+
+    def _output(self) -> Any:
+        """That of the `output` or `respond` nodes that were reached, else that of the last node."""
+        if not self.graph.nodes:
+            return self.job.input
+        declared = {
+            node_id: value
+            for node_id, value in self._outputs.items()
+            if self.graph.nodes[node_id].type in {"output", "respond"}
+        }
+        if declared:
+            return next(iter(declared.values())) if len(declared) == 1 else declared
+        last = [node_id for node_id in self.graph.nodes if node_id in self._terminals]
+        return self._terminals[last[-1]] if last else None
+
+    # --- One node ---
+
+    async def _run_node(self, node: GraphNode) -> None:
+        step = self._open(node)
+        scope = self._scope_of(node, step)
+        try:
+            if node.disabled or not self._is_wanted(node, scope):
+                self._pass_over(node, step)
+                return
+            if step.status == "running" and node.node.effect == "at_most_once":
+                self._fail(
+                    node,
+                    step,
+                    NodeError(
+                        "The process ended while this call was in flight; nobody knows whether it went out.",
+                        code="unknown_outcome",
+                    ),
+                    status="unknown",
+                )
+                return
+            await self._attempt(node, step, scope)
+        except asyncio.CancelledError:
+            self._close(step, "cancelled")
+            self.unsaved.append(step)
+            raise
+
+    def _open(self, node: GraphNode) -> StepRecord:
+        """A fresh step, or the one that an earlier process left waiting or in flight."""
+        left = self._recorded.get((node.id, ""))
+        if left is not None:
+            left.attempt += left.status == "running"
+            return left
+        return StepRecord(
+            node_id=node.id,
+            type=node.type,
+            name=node.name,
+            position=node.index,
+            status="pending",
+            started_at=utcnow(),
+            input=self._input_of(node),
+        )
+
+    def _input_of(self, node: GraphNode) -> Any:
+        if not node.incoming:
+            return self.job.input
+        taken = self._begun[node.id]
+        if len(taken) == 1:
+            return self._outputs[taken[0].source]
+        return {edge.source: self._outputs[edge.source] for edge in taken}
+
+    def _scope_of(self, node: GraphNode, step: StepRecord) -> dict[str, Any]:
+        return {
+            "input": step.input,
+            "trigger": self.job.trigger,
+            "variables": self.job.variables,
+            "nodes": self._outputs,
+            "error": self._error,
+            "execution": {"id": self.job.execution_id, "attempt": step.attempt},
+            "workflow": self.job.workflow,
+            "now": step.started_at.isoformat().replace("+00:00", "Z"),
+        }
+
+    def _is_wanted(self, node: GraphNode, scope: dict[str, Any]) -> bool:
+        if node.run_if is None:
+            return True
+        try:
+            return bool(node.run_if.resolve(scope))
+        except ExpressionError as error:
+            self.log(
+                node.id,
+                f"run_if could not be evaluated, so the node is skipped: {error}",
+                level="warning",
+            )
+            return False
+
+    def _pass_over(self, node: GraphNode, step: StepRecord) -> None:
+        """A disabled node hands its input on; one whose `run_if` does not hold skips what follows."""
+        step.output = step.input if node.disabled else None
+        step.handles = ["main"] if node.disabled else []
+        self._close(step, "skipped")
+        self._settle(node, step)
+        self.unsaved.append(step)
+
+    async def _attempt(
+        self, node: GraphNode, step: StepRecord, scope: dict[str, Any]
+    ) -> None:
+        try:
+            outcome = await self._call(node, step, scope)
+        except LeaseLostError:
+            raise
+        except NodeError as error:
+            await self._retry_or_fail(node, step, error)
+        except ExpressionError as error:
+            self._fail(node, step, NodeError(str(error), code=error.code))
+        except DomainError as error:
+            await self._retry_or_fail(
+                node,
+                step,
+                NodeError(
+                    error.message, code=error.code, retryable=error.status_code >= 500
+                ),
+            )
+        except TimeoutError:
+            limit = node.timeout_seconds or DEFAULT_EFFECT_TIMEOUT
+            await self._retry_or_fail(
+                node,
+                step,
+                NodeError(
+                    f"The node took longer than {limit:g} seconds.",
+                    code="timeout",
+                    retryable=True,
+                ),
+            )
+        except Exception:
+            logger.exception("node %s of %s broke", node.id, self.job.execution_id)
+            self._fail(
+                node,
+                step,
+                NodeError(
+                    "The node broke on its own side; the log says how.",
+                    code="internal_error",
+                ),
+            )
+        else:
+            await self._apply(node, step, outcome)
+
+    async def _call(
+        self, node: GraphNode, step: StepRecord, scope: dict[str, Any]
+    ) -> Outcome:
+        config = node.resolve(scope)
+        call = NodeCall(self, node, step, scope, config)
+        key = self._cache_key(node, step, scope, config)
+        if key is not None and (hit := self.journal.recall(key)) is not None:
+            self.log(node.id, "answered from the cache")
+            return Output(hit[0], tuple(hit[1]))
+        outcome = await (
+            node.node.run(call)
+            if node.node.effect == "pure"
+            else self._call_outside(node, step, call)
+        )
+        if key is not None and isinstance(outcome, Output):
+            self.journal.remember(
+                key,
+                (outcome.value, list(outcome.handles)),
+                int(node.cache["ttl_seconds"]),
+            )  # type: ignore[index]  # a key means a cache
+        return outcome
+
+    async def _call_outside(
+        self, node: GraphNode, step: StepRecord, call: NodeCall
+    ) -> Outcome:
+        """The intent is committed before the call goes out, with all pure steps that led to it: a restart can't choose another way."""
+        step.status = "running"
+        await self._save(step)
+        async with asyncio.timeout(node.timeout_seconds or DEFAULT_EFFECT_TIMEOUT):
+            return await node.node.run(call)
+
+    def _cache_key(
+        self,
+        node: GraphNode,
+        step: StepRecord,
+        scope: dict[str, Any],
+        config: dict[str, Any],
+    ) -> str | None:
+        if not node.cache:
+            return None
+        said = node.cache.get("key")
+        what = compile_value(said).resolve(scope) if said else [config, step.input]
+        text = json.dumps(
+            [self.job.company_id, node.type, what], sort_keys=True, default=str
+        )
+        return f"node:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    async def _apply(self, node: GraphNode, step: StepRecord, outcome: Outcome) -> None:
+        match outcome:
+            case Output(value, handles):
+                step.output, step.handles = value, list(handles)
+                self._close(step, "completed")
+                await self._write_down(node, step)
+                self._settle(node, step)
+            case Waiting(until):
+                self._wait(node, step, until)
+            case Stop(output, error):
+                step.output = output
+                self._close(
+                    step,
+                    "failed" if error else "completed",
+                    error and self._describe(node, error),
+                )
+                await self._write_down(node, step)
+                self._ending = (
+                    Ending("failed", output=output, error=step.error)
+                    if error
+                    else Ending("completed", output=output)
+                )
+
+    async def _write_down(self, node: GraphNode, step: StepRecord) -> None:
+        if node.node.effect == "pure":
+            self.unsaved.append(step)
+        else:
+            await self._save(step, advanced=True)
+
+    async def _save(self, step: StepRecord, *, advanced: bool = False) -> None:
+        self.unsaved.append(step)
+        await self.journal.progress(self, self.take_unsaved(), advanced=advanced)
+
+    def take_unsaved(self) -> list[StepRecord]:
+        """Copies: the writer reads them while the run goes on."""
+        steps, self.unsaved = [replace(step) for step in self.unsaved], []
+        return steps
+
+    # --- Waits, retries and errors ---
+
+    def _wait(self, node: GraphNode, step: StepRecord, until: datetime) -> None:
+        step.status, step.wake_at = "waiting", until
+        if (
+            self.can_sleep
+            and not self.is_interrupted
+            and until - utcnow() <= SHORT_WAIT
+        ):
+            self._recorded[node.id, ""] = step
+            self._sleepers.add(self._spawn(self._sleep(node, until), node.id))
+        else:
+            self._parked.append(until)
+        self.unsaved.append(step)
+
+    async def _sleep(self, node: GraphNode, until: datetime) -> None:
+        await asyncio.sleep(max(0.0, (until - utcnow()).total_seconds()))
+        self._queue.appendleft(node)
+
+    async def _retry_or_fail(
+        self, node: GraphNode, step: StepRecord, error: NodeError
+    ) -> None:
+        if not self._may_retry(node, step, error):
+            is_unknown = node.node.effect == "at_most_once" and error.code == "timeout"
+            self._fail(node, step, error, status="unknown" if is_unknown else "failed")
+            await self._flush_failure(node)
+            return
+        key = f"{self.job.execution_id}:{node.id}"
+        seconds = max(
+            node.retry.delay_before(step.attempt + 1, key=key), error.retry_after or 0.0
+        )
+        self.log(
+            node.id,
+            f"attempt {step.attempt} failed, the next one comes in {seconds:.1f} s: {error.message}",
+            level="warning",
+        )
+        step.attempt += 1
+        step.error = self._describe(node, error)
+        self._wait(node, step, utcnow() + timedelta(seconds=seconds))
+
+    def _may_retry(self, node: GraphNode, step: StepRecord, error: NodeError) -> bool:
+        if (
+            self.is_cancelled
+            or node.retry is None
+            or node.node.effect == "at_most_once"
+        ):
+            return False
+        return node.retry.allows(step.attempt, error.code, error.retryable)
+
+    def _fail(
+        self,
+        node: GraphNode,
+        step: StepRecord,
+        error: NodeError,
+        *,
+        status: str = "failed",
+    ) -> None:
+        described = self._describe(node, error)
+        self.log(node.id, error.message, level="error", code=error.code)
+        if node.on_error == "fail":
+            step.handles = []
+            self._ending = self._ending or Ending("failed", error=described)
+        else:
+            self._error = described
+            step.handles = ["error"] if node.on_error == "branch" else ["main"]
+            step.output = {"error": described, "input": step.input}
+        self._close(step, status, described)
+        self.unsaved.append(step)
+        if node.on_error != "fail":
+            self._settle(node, step)
+
+    async def _flush_failure(self, node: GraphNode) -> None:
+        if node.node.effect != "pure" and self.unsaved:
+            await self.journal.progress(self, self.take_unsaved(), advanced=True)
+
+    def _describe(self, node: GraphNode, error: NodeError) -> dict[str, Any]:
+        return {"code": error.code, "message": error.message, "node_id": node.id}
+
+    def _close(
+        self, step: StepRecord, status: str, error: dict[str, Any] | None = None
+    ) -> None:
+        step.status, step.error, step.wake_at, step.completed_at = (
+            status,
+            error,
+            None,
+            utcnow(),
+        )
+
+    # --- Edges and joins ---
+
+    def _settle(self, node: GraphNode, step: StepRecord) -> None:
+        """The node's edges are decided; look at what lies behind them."""
+        handles = set(step.handles)
+        self._outputs[node.id] = step.output
+        taken = False
+        for edge in node.outgoing:
+            self._edges[edge.index] = edge.handle in handles
+            taken = taken or edge.handle in handles
+        if step.status != "skipped" and not taken:
+            self._terminals[node.id] = step.output
+        self._look_behind(node.outgoing)
+
+    def _look_behind(self, edges: tuple[Edge, ...]) -> None:
+        pending = deque(edges)
+        while pending:
+            target = self.graph.nodes[pending.popleft().target]
+            verdict = self._join(target)
+            if verdict is None or target.id in self._begun:
+                continue
+            self._begun[target.id] = [
+                edge for edge in target.incoming if self._edges[edge.index] is TAKEN
+            ]
+            if verdict:
+                self._queue.append(target)
+            else:
+                self._skip(target)
+                pending.extend(target.outgoing)
+
+    def _join(self, node: GraphNode) -> bool | None:
+        """Whether the node runs (True), is skipped (False), or has to wait for more (None)."""
+        states = [self._edges[edge.index] for edge in node.incoming]
+        if node.join == "any" and TAKEN in states:
+            return True
+        if None in states:
+            return None
+        return all(states) if node.join == "all" else any(states)
+
+    def _skip(self, node: GraphNode) -> None:
+        for edge in node.outgoing:
+            self._edges[edge.index] = SKIPPED
+        if (node.id, "") not in self._recorded:
+            now = utcnow()
+            self.unsaved.append(
+                StepRecord(
+                    node.id,
+                    node.type,
+                    node.name,
+                    node.index,
+                    "skipped",
+                    now,
+                    completed_at=now,
+                )
+            )
+
+    # --- The log ---
+
+    def log(
+        self, node_id: str | None, message: str, *, level: str = "info", **data: Any
+    ) -> None:
+        if len(self.logs) < MAX_LOG_LINES:
+            line = {
+                "time": utcnow().isoformat().replace("+00:00", "Z"),
+                "level": level,
+                "node_id": node_id,
+                "message": message[:2_000],
+            }
+            self.logs.append(line | ({"data": data} if data else {}))

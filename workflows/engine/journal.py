@@ -1,0 +1,336 @@
+"""What the engine writes: batches of steps and endings, each batch one transaction, each write fenced by its execution's lease epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.core.cache import cache
+from django.db import models, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from craft.events import Event, publish
+from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
+from workflows.engine.executor import Ending, Job, StepRecord
+from workflows.engine.graph import Graph, compile_graph
+from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
+from workflows.models import Execution, Step, Workflow, WorkflowVersion
+from workflows.nodes import NODES
+from workflows.nodes.base import Node
+
+CATALOGUE: dict[str, Node] = {kind: node() for kind, node in NODES.items()}
+
+ENDED_EVENTS = {
+    Status.COMPLETED: WORKFLOW_EXECUTED,
+    Status.FAILED: EXECUTION_FAILED,
+    Status.CANCELLED: EXECUTION_CANCELLED,
+}
+STEP_FIELDS = [
+    "status",
+    "input",
+    "output",
+    "handles",
+    "error",
+    "attempt",
+    "started_at",
+    "completed_at",
+    "wake_at",
+]
+ENDING_FIELDS = [
+    "status",
+    "output",
+    "error",
+    "logs",
+    "completed_at",
+    "started_at",
+    "next_attempt_at",
+    "last_error",
+    "attempts",
+    "lease_owner",
+    "lease_expires_at",
+]
+
+
+@dataclass
+class Write:
+    """Steps to keep, and how the run ended if it did. `is_new`: the execution itself has no row yet."""
+
+    execution: Execution
+    epoch: int
+    steps: list[StepRecord] = field(default_factory=list)
+    ending: Ending | None = None
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    advanced: bool = False
+    is_new: bool = False
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a graph is compiled from. A version never changes, so its id and time tell it from all others without a look at the definition."""
+
+    version_id: int
+    created_at: datetime
+    definition: dict[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: _Source) -> Graph:
+    return compile_graph(source.definition, CATALOGUE)
+
+
+def graph_of(version: WorkflowVersion) -> Graph:
+    return _compiled(_Source(version.pk, version.created_at, version.definition))
+
+
+def job_of(execution: Execution) -> Job:
+    workflow = execution.workflow
+    return Job(
+        execution_id=execution.pk,
+        company_id=execution.company_id,
+        epoch=execution.lease_epoch,
+        input=execution.input,
+        trigger={"input": execution.input, **execution.trigger},
+        variables=execution.version.variables,
+        workflow={
+            "id": workflow.pk,
+            "name": workflow.name,
+            "version": execution.version.number,
+        },
+        logs=execution.logs,
+    )
+
+
+def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord]]:
+    """What earlier processes wrote down, by execution."""
+    found: dict[str, list[StepRecord]] = {execution.pk: [] for execution in executions}
+    for step in Step.objects.filter(
+        execution__in=[execution.pk for execution in executions]
+    ).order_by("id"):
+        found[step.execution_id].append(
+            StepRecord(
+                node_id=step.node_id,
+                type=step.type,
+                name=step.name,
+                position=step.position,
+                iteration=step.iteration,
+                **{name: getattr(step, name) for name in STEP_FIELDS},
+            )
+        )
+    return found
+
+
+def recall(key: str) -> Any:
+    return cache.get(key)
+
+
+def remember(key: str, value: Any, seconds: int) -> None:
+    cache.set(key, value, seconds)
+
+
+def commit(writes: Sequence[Write]) -> list[bool]:
+    """Commit all writes together. False for each whose lease was lost: nothing of it is kept."""
+    with transaction.atomic():
+        held = _lock(writes)
+        accepted = [
+            write.is_new or held.get(write.execution.pk) == write.epoch
+            for write in writes
+        ]
+        kept = [
+            write for write, is_ours in zip(writes, accepted, strict=True) if is_ours
+        ]
+        ended = [write for write in kept if write.ending]
+        for write in ended:
+            _apply_ending(write)
+        _insert_new([write for write in kept if write.is_new])
+        _save_steps(kept)
+        _note_progress([write for write in kept if write.advanced and not write.ending])
+        _save_endings(ended)
+    return accepted
+
+
+def _lock(writes: Iterable[Write]) -> dict[str, int]:
+    """The epoch of each execution that is still running; the rows stay locked until the commit."""
+    ids = sorted({write.execution.pk for write in writes if not write.is_new})
+    if not ids:
+        return {}
+    rows = (
+        Execution.unscoped.filter(pk__in=ids, status=Status.RUNNING)
+        .order_by("pk")
+        .select_for_update()
+    )
+    return dict(rows.values_list("pk", "lease_epoch"))
+
+
+def _insert_new(writes: Sequence[Write]) -> None:
+    if writes:
+        Execution.unscoped.bulk_create([write.execution for write in writes])
+        count_usage([write.execution for write in writes])
+
+
+def _save_steps(writes: Iterable[Write]) -> None:
+    latest: dict[tuple[str, str, str], Step] = {}
+    for write in writes:
+        for record in write.steps:
+            latest[write.execution.pk, record.node_id, record.iteration] = _as_row(
+                write.execution, record
+            )
+    if latest:
+        Step.objects.bulk_create(
+            latest.values(),
+            update_conflicts=True,
+            unique_fields=["execution", "node_id", "iteration"],
+            update_fields=STEP_FIELDS,
+        )
+
+
+def _as_row(execution: Execution, record: StepRecord) -> Step:
+    return Step(
+        execution=execution,
+        node_id=record.node_id,
+        iteration=record.iteration,
+        position=record.position,
+        type=record.type,
+        name=record.name,
+        status=record.status,
+        input=storable(record.input),
+        output=storable(record.output),
+        handles=record.handles,
+        error=storable(record.error),
+        attempt=record.attempt,
+        started_at=record.started_at,
+        completed_at=record.completed_at,
+        wake_at=record.wake_at,
+    )
+
+
+def _note_progress(writes: Iterable[Write]) -> None:
+    """A row that got somewhere is no suspect: its count of lost processes starts anew."""
+    ids = [write.execution.pk for write in writes if write.execution.attempts > 1]
+    if ids:
+        Execution.unscoped.filter(pk__in=ids).update(attempts=1)
+
+
+def _apply_ending(write: Write) -> None:
+    ending, execution = write.ending, write.execution
+    assert ending is not None  # noqa: S101  # narrows the type: callers pass endings only
+    is_over = Status(ending.status).is_terminal
+    changes = as_lease_fields(
+        status=ending.status,
+        output=storable(ending.output),
+        error=storable(ending.error),
+        last_error=(ending.error or {}).get("message", ""),
+        logs=storable(write.logs),
+        completed_at=timezone.now() if is_over else None,
+        next_attempt_at=None if is_over else ending.wake_at,
+    )
+    for name, value in changes.items():
+        setattr(execution, name, value)
+
+
+def _save_endings(writes: Sequence[Write]) -> None:
+    if not writes:
+        return
+    Execution.unscoped.bulk_update(
+        [write.execution for write in writes if not write.is_new], ENDING_FIELDS
+    )
+    over = [
+        write.execution
+        for write in writes
+        if Status(write.execution.status).is_terminal
+    ]
+    count_endings(over)
+    for execution in over:
+        announce(execution)
+
+
+def count_usage(executions: Sequence[Execution]) -> None:
+    for workflow_id, own in _by_workflow(executions):
+        Workflow.unscoped.filter(pk=workflow_id).update(
+            usage_count=F("usage_count") + len(own)
+        )
+
+
+def count_endings(executions: Sequence[Execution]) -> None:
+    for workflow_id, own in _by_workflow(executions):
+        spent = sum(execution.duration_ms or 0.0 for execution in own)
+        Workflow.unscoped.filter(pk=workflow_id).update(
+            ended_count=F("ended_count") + len(own),
+            ended_ms_total=F("ended_ms_total") + spent,
+        )
+
+
+def _by_workflow(executions: Sequence[Execution]) -> list[tuple[str, list[Execution]]]:
+    """In one order everywhere, so that two batches never wait for each other's rows."""
+    groups: dict[str, list[Execution]] = {}
+    for execution in executions:
+        groups.setdefault(execution.workflow_id, []).append(execution)
+    return sorted(groups.items())
+
+
+def announce(execution: Execution) -> None:
+    data = {
+        "workflow_id": execution.workflow_id,
+        "execution_id": execution.pk,
+        "status": execution.status,
+        "error": execution.error,
+    }
+    publish(Event(ENDED_EVENTS[Status(execution.status)], execution.company_id, data))
+
+
+def end_unclaimed(
+    execution: Execution, *, status: Status, error: dict[str, Any] | None = None
+) -> bool:
+    """End an execution that no process is running: one that waits in the queue, or whose processes were lost. False when somebody has taken it meanwhile."""
+    with transaction.atomic():
+        rows = Execution.unscoped.filter(
+            pk=execution.pk, lease_epoch=execution.lease_epoch
+        ).exclude(status__in=TERMINAL)
+        if status == Status.CANCELLED:
+            rows = rows.filter(status__in=QUEUED)
+        now = timezone.now()
+        message = (error or {}).get("message", "")
+        fields = as_lease_fields(
+            status=status,
+            error=error,
+            last_error=message,
+            completed_at=now,
+            next_attempt_at=None,
+        )
+        if not rows.update(**fields, updated_at=now):
+            return False
+        Step.objects.filter(execution=execution, completed_at=None).update(
+            status=status, completed_at=now, error=error, wake_at=None
+        )
+        execution.refresh_from_db()
+        count_endings([execution])
+        announce(execution)
+    return True
+
+
+def storable(value: Any) -> Any:
+    """The same JSON with what PostgreSQL can't hold (NUL, lone surrogates) replaced: pages from outside may carry it."""
+    match value:
+        case str():
+            if "\0" in value or not value.isascii():
+                return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+            return value
+        case dict():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case list():
+            return [storable(item) for item in value]
+        case _:
+            return value
+
+
+def claimed_here(ids: Iterable[str]) -> models.QuerySet[Execution]:
+    """Those of the executions that this process holds and somebody asked to cancel."""
+    return Execution.unscoped.filter(
+        pk__in=list(ids),
+        lease_owner=this_process(),
+        status=Status.RUNNING,
+        cancel_requested_at__isnull=False,
+    )

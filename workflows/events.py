@@ -1,0 +1,7 @@
+WORKFLOW_CREATED = "workflow.created"
+WORKFLOW_UPDATED = "workflow.updated"
+WORKFLOW_PUBLISHED = "workflow.published"
+WORKFLOW_DELETED = "workflow.deleted"
+WORKFLOW_EXECUTED = "workflow.executed"
+EXECUTION_FAILED = "execution.failed"
+EXECUTION_CANCELLED = "execution.cancelled"

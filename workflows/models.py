@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Company
+from craft.fields import IdField
+from craft.leases import LeasedModel, Status, lease_indexes
+from craft.models import BaseModel, CompanyModel, CompanyQuerySet, GuardedManager
+
+PIPELINE_TRIGGERS = ("webhook", "cron", "manual", "api")
+
+
+class WorkflowStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    PUBLISHED = "published", "Published"
+    ACTIVE = "active", "Active"
+
+
+class WorkflowQuerySet(CompanyQuerySet["Workflow"]):
+    def readable_by(self, company: Company) -> Self:
+        """The company's own, and what others made public."""
+        return self.scoped_by(Q(company=company) | Q(public=True), company)
+
+
+class Workflow(CompanyModel):
+    """A graph of nodes, or a pipeline of steps, which is a chain of the same nodes. What it does is kept in its versions."""
+
+    id = IdField("wf")
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, default="", max_length=10_000)
+    status = models.CharField(
+        max_length=10, choices=WorkflowStatus.choices, default=WorkflowStatus.DRAFT
+    )
+    trigger = models.JSONField(default=dict, blank=True)
+    category = models.CharField(max_length=60, blank=True, default="")
+    tags = models.JSONField(default=list, blank=True)
+    public = models.BooleanField(default=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    version = models.ForeignKey(
+        "WorkflowVersion",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    usage_count = models.PositiveBigIntegerField(default=0, editable=False)
+    ended_count = models.PositiveBigIntegerField(default=0, editable=False)
+    ended_ms_total = models.FloatField(default=0, editable=False)
+    rating_count = models.PositiveIntegerField(default=0, editable=False)
+    rating_total = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = GuardedManager.from_queryset(WorkflowQuerySet)()
+
+    class Meta(CompanyModel.Meta):
+        indexes = [models.Index(fields=["company", "-id"], name="workflow_of_company")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_pipeline(self) -> bool:
+        return self.status == WorkflowStatus.ACTIVE
+
+    @property
+    def is_live(self) -> bool:
+        """Whether triggers and schedules may start it."""
+        return self.status in {WorkflowStatus.PUBLISHED, WorkflowStatus.ACTIVE}
+
+    @property
+    def endpoint(self) -> str:
+        return f"{settings.PUBLIC_URL}/v1/workflows/{self.pk}/trigger"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Executions that ended, and their mean time from start to end."""
+        average = self.ended_ms_total / self.ended_count if self.ended_count else None
+        return {"executions": self.ended_count, "avg_latency_ms": average}
+
+    @property
+    def rating(self) -> float | None:
+        return (
+            round(self.rating_total / self.rating_count, 2)
+            if self.rating_count
+            else None
+        )
+
+
+class WorkflowVersion(BaseModel):
+    """What a workflow does, from one change to the next. Never changed: an execution goes on with the version that it began with."""
+
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.CASCADE, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    nodes = models.JSONField(default=list)
+    edges = models.JSONField(default=list)
+    variables = models.JSONField(default=dict)
+    steps = models.JSONField(null=True)
+    output = models.CharField(max_length=2000, blank=True, default="")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workflow", "number"], name="one_version_per_number"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} v{self.number}"
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        return {"nodes": self.nodes, "edges": self.edges, "variables": self.variables}
+
+
+class Schedule(BaseModel):
+    """When a workflow fires by itself. `next_at` is the due time of the next execution, which carries it in its idempotency key."""
+
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.OneToOneField(
+        Workflow, on_delete=models.CASCADE, related_name="schedule"
+    )
+    cron = models.CharField(max_length=100)
+    timezone = models.CharField(max_length=60, default="UTC")
+    next_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.cron} {self.timezone}"
+
+
+class ExecutionQuerySet(CompanyQuerySet["Execution"]):
+    pass
+
+
+class Execution(CompanyModel, LeasedModel):
+    """One run of a workflow, which some process carries to its end exactly once."""
+
+    id = IdField("exec")
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.CASCADE, related_name="executions", editable=False
+    )
+    version = models.ForeignKey(
+        WorkflowVersion, on_delete=models.CASCADE, related_name="+", editable=False
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    trigger = models.JSONField(default=dict, editable=False)
+    input = models.JSONField(null=True, editable=False)
+    output = models.JSONField(null=True, editable=False)
+    error = models.JSONField(null=True, editable=False)
+    logs = models.JSONField(default=list, editable=False)
+    usage = models.JSONField(default=dict, editable=False)
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
+    cancel_requested_at = models.DateTimeField(null=True, editable=False)
+    completed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = GuardedManager.from_queryset(ExecutionQuerySet)()
+
+    class Meta(CompanyModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "idempotency_key"],
+                name="one_execution_per_idempotency_key",
+            )
+        ]
+        indexes = [
+            *lease_indexes("execution"),
+            models.Index(fields=["company", "-id"], name="execution_of_company"),
+            models.Index(fields=["workflow", "-id"], name="execution_of_workflow"),
+        ]
+
+    def __str__(self) -> str:
+        return self.pk
+
+    @property
+    def duration_ms(self) -> float | None:
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.started_at).total_seconds() * 1000
+
+    @property
+    def is_over(self) -> bool:
+        return Status(self.status).is_terminal
+
+
+class StepStatus(models.TextChoices):
+    """An execution's words, and two more: a branch that was not taken, and an effect whose outcome nobody knows."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    WAITING = "waiting", "Waiting"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    SKIPPED = "skipped", "Skipped"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class Step(models.Model):
+    """A node's run within an execution: written once for each node and iteration, and never run again once completed."""
+
+    id = models.BigAutoField(primary_key=True)
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="steps"
+    )
+    node_id = models.CharField(max_length=64)
+    iteration = models.CharField(max_length=100, default="")
+    position = models.PositiveIntegerField()
+    type = models.CharField(max_length=40)
+    name = models.CharField(max_length=200, blank=True, default="")
+    status = models.CharField(max_length=10, choices=StepStatus.choices)
+    input = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    handles = models.JSONField(default=list)
+    error = models.JSONField(null=True)
+    attempt = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+    wake_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["execution", "position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["execution", "node_id", "iteration"],
+                name="one_step_per_node_and_iteration",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.node_id} of {self.execution_id}"
+
+    @property
+    def duration_ms(self) -> float | None:
+        return (
+            (self.completed_at - self.started_at).total_seconds() * 1000
+            if self.completed_at
+            else None
+        )

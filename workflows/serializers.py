@@ -1,0 +1,341 @@
+from typing import Any
+
+from rest_framework import serializers
+
+from craft.api.serializers import ModelSerializer, Serializer
+from workflows.models import (
+    PIPELINE_TRIGGERS,
+    Execution,
+    Step,
+    Workflow,
+    WorkflowVersion,
+)
+from workflows.services.schedules import check_trigger
+
+MAX_TAGS = 50
+
+
+class TriggerField(serializers.JSONField):
+    """A word (`webhook`, `cron`, `manual`, `api`), or an object: `{"type": "cron", "schedule": "*/5 * * * *", "timezone": "Europe/Berlin"}`."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        kind = data.get("type") if isinstance(data, dict) else data
+        if kind not in PIPELINE_TRIGGERS:
+            raise serializers.ValidationError(
+                f"Must be one of: {', '.join(PIPELINE_TRIGGERS)}; or an object with such a type."
+            )
+        if isinstance(data, dict) and (
+            unknown := set(data) - {"type", "schedule", "timezone"}
+        ):
+            raise serializers.ValidationError(
+                dict.fromkeys(
+                    sorted(unknown),
+                    "Unknown field. Known are: type, schedule, timezone.",
+                )
+            )
+        check_trigger(data)
+        return data
+
+
+class ObjectField(serializers.JSONField):
+    """A JSON object."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("Must be an object.")
+        return super().to_internal_value(data)
+
+
+class MetricsSerializer(Serializer):
+    executions = serializers.IntegerField(help_text="How many ended.")
+    avg_latency_ms = serializers.FloatField(
+        allow_null=True,
+        help_text="Their mean time from start to end; null before the first.",
+    )
+
+
+class WorkflowListSerializer(ModelSerializer):
+    """A workflow: a pipeline of steps, or a graph of nodes and edges."""
+
+    name = serializers.CharField(max_length=200)
+    trigger = TriggerField(required=False)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    metrics = MetricsSerializer(read_only=True)
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=MAX_TAGS, required=False
+    )
+    created_by = serializers.CharField(source="created_by_id", read_only=True)
+    rating = serializers.FloatField(read_only=True, allow_null=True)
+    endpoint = serializers.CharField(
+        read_only=True, help_text="Where a POST starts it."
+    )
+    company_id = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = Workflow
+        resource = "workflow"
+        fields = [
+            "id",
+            "name",
+            "description",
+            "status",
+            "trigger",
+            "category",
+            "public",
+            "tags",
+            "created_by",
+            "company_id",
+            "created_at",
+            "updated_at",
+            "usage_count",
+            "rating",
+            "version",
+            "metrics",
+            "endpoint",
+        ]
+        read_only_fields = ["id", "usage_count", "created_at", "updated_at"]
+
+
+class WorkflowSerializer(WorkflowListSerializer):
+    """A workflow with what it does."""
+
+    nodes = serializers.ListField(
+        source="version.nodes", child=ObjectField(), required=False
+    )
+    edges = serializers.ListField(
+        source="version.edges", child=ObjectField(), required=False
+    )
+    connections = serializers.ListField(
+        child=ObjectField(),
+        required=False,
+        write_only=True,
+        help_text="Another word for edges.",
+    )
+    variables = ObjectField(source="version.variables", required=False)
+    steps = serializers.ListField(
+        source="version.steps",
+        child=ObjectField(),
+        required=False,
+        allow_null=True,
+        help_text="Makes a pipeline.",
+    )
+    output = serializers.CharField(
+        source="version.output",
+        required=False,
+        allow_blank=True,
+        max_length=2000,
+        help_text="Where a pipeline's results go.",
+    )
+
+    class Meta(WorkflowListSerializer.Meta):
+        fields = [
+            *WorkflowListSerializer.Meta.fields,
+            "nodes",
+            "edges",
+            "connections",
+            "variables",
+            "steps",
+            "output",
+        ]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        flat = {**attrs, **attrs.pop("version", {})}
+        flat.pop("version", None)
+        if "connections" in flat:
+            if "edges" in flat:
+                raise serializers.ValidationError(
+                    {"connections": "Give edges or connections, not both."}
+                )
+            flat["edges"] = flat.pop("connections")
+        return flat
+
+
+class WorkflowVersionSerializer(ModelSerializer):
+    """What a workflow did, from one change to the next."""
+
+    id = serializers.IntegerField(source="number", read_only=True)
+    version = serializers.IntegerField(source="number", read_only=True)
+    created_by = serializers.CharField(source="created_by_id", read_only=True)
+
+    class Meta:
+        model = WorkflowVersion
+        resource = "version"
+        fields = [
+            "id",
+            "version",
+            "nodes",
+            "edges",
+            "variables",
+            "steps",
+            "output",
+            "created_by",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class WorkflowMetricsSerializer(MetricsSerializer):
+    """How a workflow does. Latencies are in milliseconds, over its last 1,000 completed executions."""
+
+    workflow_id = serializers.CharField()
+    started = serializers.IntegerField(help_text="How many were started.")
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    p50_latency_ms = serializers.FloatField(allow_null=True)
+    p95_latency_ms = serializers.FloatField(allow_null=True)
+
+
+class ErrorSerializer(Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    node_id = serializers.CharField(allow_null=True)
+
+
+class StepSerializer(ModelSerializer):
+    error = ErrorSerializer(allow_null=True, read_only=True)
+    duration_ms = serializers.FloatField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Step
+        fields = [
+            "node_id",
+            "type",
+            "name",
+            "status",
+            "input",
+            "output",
+            "error",
+            "attempt",
+            "started_at",
+            "completed_at",
+            "duration_ms",
+        ]
+        read_only_fields = fields
+
+
+class ExecutionListSerializer(ModelSerializer):
+    """One run of a workflow."""
+
+    execution_id = serializers.CharField(source="id", read_only=True)
+    workflow_id = serializers.CharField(read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    created_by = serializers.CharField(
+        source="created_by_id", read_only=True, allow_null=True
+    )
+    error = ErrorSerializer(allow_null=True, read_only=True)
+    duration_ms = serializers.FloatField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Execution
+        resource = "execution"
+        fields = [
+            "id",
+            "execution_id",
+            "workflow_id",
+            "status",
+            "input",
+            "output",
+            "error",
+            "trigger",
+            "version",
+            "usage",
+            "created_by",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "cancel_requested_at",
+            "duration_ms",
+        ]
+        read_only_fields = fields
+
+
+class LogLineSerializer(Serializer):
+    time = serializers.DateTimeField()
+    level = serializers.CharField()
+    node_id = serializers.CharField(allow_null=True)
+    message = serializers.CharField()
+    data = serializers.DictField(required=False)
+
+
+class ExecutionSerializer(ExecutionListSerializer):
+    """One run of a workflow, with its steps and log."""
+
+    steps = StepSerializer(many=True, read_only=True)
+    logs = LogLineSerializer(many=True, read_only=True)
+
+    class Meta(ExecutionListSerializer.Meta):
+        fields = [*ExecutionListSerializer.Meta.fields, "steps", "logs"]
+
+
+class FinishedSerializer(ExecutionSerializer):
+    """What a synchronous `execute` answers: the execution itself, as the action's result."""
+
+    class Meta(ExecutionSerializer.Meta):
+        resource = None
+
+
+class AcceptedSerializer(ModelSerializer):
+    """An execution that was accepted: it is stored, and will reach an end."""
+
+    execution_id = serializers.CharField(source="id", read_only=True)
+    workflow_id = serializers.CharField(read_only=True)
+    started_at = serializers.DateTimeField(source="accepted_at", read_only=True)
+
+    class Meta:
+        model = Execution
+        fields = [
+            "id",
+            "execution_id",
+            "workflow_id",
+            "status",
+            "started_at",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class ExecuteSerializer(Serializer):
+    input = serializers.JSONField(
+        required=False, allow_null=True, help_text="What the workflow gets. Any JSON."
+    )
+    inputs = serializers.JSONField(
+        required=False, allow_null=True, help_text="Another word for input."
+    )
+    mode = serializers.ChoiceField(
+        ["sync", "async"],
+        required=False,
+        help_text="`sync` waits for the end, `async` answers at once.",
+    )
+    timeout_seconds = serializers.FloatField(
+        required=False,
+        min_value=0.1,
+        max_value=60,
+        default=30.0,
+        help_text="How long `sync` waits; the execution goes on after it.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "input" in attrs and "inputs" in attrs:
+            raise serializers.ValidationError(
+                {"inputs": "Give input or inputs, not both."}
+            )
+        attrs["input"] = (
+            attrs.pop("inputs", None) if "inputs" in attrs else attrs.get("input", {})
+        )
+        return attrs
+
+
+class NodeTypeSerializer(Serializer):
+    """A kind of node that a graph may hold."""
+
+    type = serializers.CharField()
+    family = serializers.CharField()
+    summary = serializers.CharField()
+    effect = serializers.CharField(
+        help_text="`pure`, `effect`, or `at_most_once`: what a crash while it runs means."
+    )
+    handles = serializers.ListField(child=serializers.CharField())
+    config_schema = serializers.DictField()
+    example = serializers.DictField()
+
+    class Meta:
+        resource = "node_type"

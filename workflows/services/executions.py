@@ -1,0 +1,219 @@
+"""Starting executions, and what people do to them afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accounts.models import Company, User
+from craft.exceptions import ConflictError
+from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
+from workflows import tasks
+from workflows.engine import journal, slices
+from workflows.models import Execution, Workflow
+
+MAX_BATCH = 64
+doorbell = Doorbell(tasks.run_due_executions.delay)
+
+WORKER_LOST = {
+    "code": "worker_lost",
+    "message": "The process that ran this execution was lost three times without getting any further.",
+    "node_id": None,
+}
+
+
+class NotPublishedError(ConflictError):
+    """A trigger or schedule asked for a workflow that is still a draft."""
+
+    code = "not_published"
+
+
+def build_execution(
+    *,
+    workflow: Workflow,
+    company: Company,
+    user: User | None,
+    input: Any,
+    trigger: dict[str, Any],
+    idempotency_key: str | None = None,
+) -> Execution:
+    return Execution(
+        company=company,
+        workflow=workflow,
+        version=workflow.version,
+        created_by=user,
+        trigger={**trigger, "draft": True} if not workflow.is_live else trigger,
+        input=input,
+        idempotency_key=idempotency_key,
+        next_attempt_at=timezone.now(),
+    )
+
+
+def start_execution(**fields: Any) -> Execution:
+    """Queue an execution. It is committed when this returns (or with the caller's own transaction) and will reach an end whatever happens.
+
+    The same `idempotency_key` again gives the execution that it made the first time.
+    """
+    execution = build_execution(**fields)
+    if execution.idempotency_key is not None:
+        return _start_once(execution)
+    inbox.add(execution)
+    doorbell.ring_on_commit()
+    return execution
+
+
+def trigger_workflow(*, workflow: Workflow, **fields: Any) -> Execution:
+    """Raises NotPublishedError for a draft."""
+    if not workflow.is_live:
+        raise NotPublishedError(
+            "This workflow is a draft. Publish it (PATCH status to published), or run it by execute."
+        )
+    return start_execution(workflow=workflow, **fields)
+
+
+def _start_once(execution: Execution) -> Execution:
+    try:
+        with transaction.atomic():
+            insert([execution])
+    except IntegrityError:
+        return Execution.objects.for_company(execution.company_id).get(
+            idempotency_key=execution.idempotency_key
+        )
+    doorbell.ring_on_commit()
+    return execution
+
+
+def insert(executions: Sequence[Execution]) -> None:
+    with transaction.atomic():
+        Execution.unscoped.bulk_create(executions)
+        journal.count_usage(executions)
+
+
+def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
+    """Run inline until the end or the deadline. At the deadline the execution goes back to the queue, and a worker goes on with it."""
+    execution = build_execution(**fields)
+    now = timezone.now()
+    execution.status, execution.started_at, execution.next_attempt_at = (
+        Status.RUNNING,
+        now,
+        None,
+    )
+    execution.lease_owner, execution.lease_expires_at = this_process(), now + LEASE
+    execution.lease_epoch = execution.attempts = 1
+    graph = journal.graph_of(execution.version)
+    if graph.is_instant:
+        # Nothing outside is touched, so nobody misses it if this process dies before the one commit: the caller had no answer.
+        journal.commit([slices.run_instantly(execution, graph, [], is_new=True)])
+        return execution
+    insert([execution])
+    slices.run_until(execution, graph, seconds=timeout_seconds)
+    execution.refresh_from_db()
+    if not execution.is_over:
+        doorbell.ring()
+    return execution
+
+
+@dataclass
+class _Batch:
+    executions: list[Execution] = field(default_factory=list)
+    committed: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+
+class Inbox:
+    """Gathers starts that arrive while another is being committed into the next commit: many callers, one insert, and no wait for a lone one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._batch = _Batch()
+
+    def add(self, execution: Execution) -> None:
+        """Returns once the row is committed, or is part of the caller's own transaction."""
+        if connection.in_atomic_block:
+            insert([execution])
+            return
+        with self._lock:
+            if len(self._batch.executions) >= MAX_BATCH:
+                self._batch = _Batch()
+            batch = self._batch
+            batch.executions.append(execution)
+            leads = len(batch.executions) == 1
+        if leads:
+            self._commit(batch)
+        batch.committed.wait()
+        if batch.error is not None:
+            raise batch.error
+
+    def _commit(self, batch: _Batch) -> None:
+        with self._turn:
+            with self._lock:
+                if self._batch is batch:
+                    self._batch = _Batch()  # who comes now is in the next one
+            try:
+                insert(batch.executions)
+            except Exception as error:  # each caller raises it
+                batch.error = error
+            finally:
+                batch.committed.set()
+
+
+inbox = Inbox()
+
+
+def cancel_execution(execution: Execution) -> Execution:
+    """End it as cancelled: at once where no process runs it, otherwise within a second. Raises ConflictError when it is over."""
+    if execution.is_over:
+        raise ConflictError(f"This execution is {execution.status} already.")
+    Execution.unscoped.filter(pk=execution.pk, cancel_requested_at=None).update(
+        cancel_requested_at=Now()
+    )
+    execution.refresh_from_db()
+    if not journal.end_unclaimed(execution, status=Status.CANCELLED):
+        slices.running_here.cancel(execution.pk)
+        _wait_for_end(execution)
+    return execution
+
+
+def _wait_for_end(execution: Execution, *, seconds: float = 1.0) -> None:
+    """A process has the execution: give it the second in which it sees the flag."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        execution.refresh_from_db()
+        if execution.is_over or (
+            execution.status in {Status.PENDING, Status.WAITING}
+            and journal.end_unclaimed(execution, status=Status.CANCELLED)
+        ):
+            return
+        time.sleep(0.05)
+
+
+def rerun_execution(execution: Execution, *, user: User | None) -> Execution:
+    """The same input again, on the version that the workflow has now."""
+    workflow = execution.workflow
+    return start_execution(
+        workflow=workflow,
+        company=execution.company,
+        user=user,
+        input=execution.input,
+        trigger={"type": "rerun", "of": execution.pk},
+    )
+
+
+def run_due() -> int:
+    return slices.run_due()
+
+
+def sweep() -> None:
+    """Put lost executions back in the queue, fail those that were lost too often, and ring when something is due."""
+    for execution in recover(Execution):
+        journal.end_unclaimed(execution, status=Status.FAILED, error=WORKER_LOST)
+    if due(Execution).exists():
+        doorbell.ring()

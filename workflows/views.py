@@ -1,0 +1,277 @@
+from collections import Counter
+from typing import Any
+
+from django.db.models import QuerySet, Sum
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from craft.api.envelopes import FlatResponse, dialect_of
+from craft.api.viewsets import (
+    MEMBERS_WRITE,
+    CompanyModelViewSet,
+    CompanyViewSet,
+    created,
+)
+from craft.leases import Status
+from workflows.engine.journal import CATALOGUE
+from workflows.filters import ExecutionFilter, WorkflowFilter
+from workflows.models import Execution, Workflow, WorkflowVersion
+from workflows.serializers import (
+    AcceptedSerializer,
+    ExecuteSerializer,
+    ExecutionListSerializer,
+    ExecutionSerializer,
+    FinishedSerializer,
+    NodeTypeSerializer,
+    WorkflowListSerializer,
+    WorkflowMetricsSerializer,
+    WorkflowSerializer,
+    WorkflowVersionSerializer,
+)
+from workflows.services import executions, workflows
+
+LATENCY_SAMPLE = 1_000
+
+
+class WorkflowViewSet(CompanyModelViewSet):
+    """Workflows: pipelines of steps, and graphs of nodes and edges."""
+
+    queryset = Workflow.objects.select_related("version")
+    serializer_class = WorkflowSerializer
+    filterset_class = WorkflowFilter
+    access = MEMBERS_WRITE
+
+    def get_queryset(self) -> Any:
+        queryset = super().get_queryset()
+        if (
+            self.action in {"list", "retrieve"}
+            and self.request.query_params.get("public", "").lower() == "true"
+        ):
+            queryset = self.queryset.readable_by(self.request.company)  # type: ignore[attr-defined]  # both are ours
+        if self.action == "list":
+            queryset = queryset.defer(
+                "version__nodes",
+                "version__edges",
+                "version__variables",
+                "version__steps",
+            )
+        return queryset
+
+    def get_serializer_class(self) -> Any:
+        return (
+            WorkflowListSerializer
+            if self.action == "list"
+            else super().get_serializer_class()
+        )
+
+    @extend_schema(responses={201: WorkflowSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """With `steps`: a pipeline, active at once. With `nodes` and `edges`: a graph, a draft until it is published."""
+        fields = self.read(WorkflowSerializer)
+        workflow = workflows.create_workflow(
+            company=request.company, user=request.user, **fields
+        )
+        response_class = FlatResponse if workflow.is_pipeline else Response
+        return created(
+            self, self.get_serializer(workflow).data, response_class=response_class
+        )
+
+    def perform_update(self, serializer: Any) -> None:
+        workflow = serializer.instance
+        serializer.instance = workflows.update_workflow(
+            workflow, user=self.request.user, **serializer.validated_data
+        )
+
+    def perform_destroy(self, instance: Any) -> None:
+        workflows.delete_workflow(instance)
+
+    @extend_schema(
+        request=ExecuteSerializer,
+        responses={200: FinishedSerializer, 202: AcceptedSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def execute(self, request: Request, pk: str) -> Response:
+        """Run it with this input. A draft runs too. `sync` answers with the finished execution, or with what is known when the time runs out."""
+        asked = self.read(ExecuteSerializer)
+        runs_inline = (
+            asked["mode"] == "sync"
+            if "mode" in asked
+            else dialect_of(request).runs_inline
+        )
+        fields = {
+            "workflow": self.get_object(),
+            "company": request.company,
+            "user": request.user,
+            "input": asked["input"],
+            "trigger": {"type": "api"},
+        }
+        if not runs_inline:
+            return accepted(executions.start_execution(**fields))
+        execution = executions.run_execution(
+            timeout_seconds=asked["timeout_seconds"], **fields
+        )
+        code = status.HTTP_200_OK if execution.is_over else status.HTTP_202_ACCEPTED
+        return Response(FinishedSerializer(execution).data, status=code)
+
+    @extend_schema(
+        request={"application/json": {}}, responses={202: AcceptedSerializer}
+    )
+    @action(detail=True, methods=["post"])
+    def trigger(self, request: Request, pk: str) -> Response:
+        """Start it with this body, any JSON, as its input. Only what is published, or a pipeline, can be triggered."""
+        execution = executions.trigger_workflow(
+            workflow=self.get_object(),
+            company=request.company,
+            user=request.user,
+            input=request.data,
+            trigger={"type": "webhook"},
+        )
+        return accepted(execution)
+
+    @extend_schema(responses=ExecutionListSerializer(many=True))
+    @action(
+        detail=True,
+        methods=["get"],
+        url_path="executions",
+        filterset_class=ExecutionFilter,
+    )
+    def executions(self, request: Request, pk: str) -> Response:
+        """Its executions, newest first."""
+        workflow = self.get_object()
+        found = Execution.objects.for_company(request.company).filter(workflow=workflow)
+        filtered = read_filter(ExecutionFilter, request, found)
+        return paginated(self, listed(filtered), ExecutionListSerializer)
+
+    @extend_schema(responses=WorkflowVersionSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None)
+    def versions(self, request: Request, pk: str) -> Response:
+        """What it did, change by change, newest first."""
+        return paginated(
+            self,
+            WorkflowVersion.objects.filter(workflow=self.get_object()),
+            WorkflowVersionSerializer,
+        )
+
+    @extend_schema(responses=WorkflowMetricsSerializer)
+    @action(detail=True, methods=["get"])
+    def metrics(self, request: Request, pk: str) -> Response:
+        """How many executions ended, how, and how long they took."""
+        workflow = self.get_object()
+        own = Execution.objects.for_company(request.company).filter(workflow=workflow)
+        recent = list(
+            own.order_by("-id").only("status", "started_at", "completed_at")[
+                :LATENCY_SAMPLE
+            ]
+        )
+        latencies = sorted(
+            execution.duration_ms or 0.0
+            for execution in recent
+            if execution.status == Status.COMPLETED
+        )
+        figures = {
+            "workflow_id": workflow.pk,
+            "started": workflow.usage_count,
+            **workflow.metrics,
+            "by_status": dict(Counter(str(execution.status) for execution in recent)),
+            "p50_latency_ms": quantile(latencies, 0.5),
+            "p95_latency_ms": quantile(latencies, 0.95),
+        }
+        return Response(dict(WorkflowMetricsSerializer(figures).data))
+
+    @extend_schema(responses=NodeTypeSerializer(many=True))
+    @action(
+        detail=False,
+        methods=["get"],
+        url_path="node-types",
+        filterset_class=None,
+        pagination_class=None,
+    )
+    def node_types(self, request: Request) -> Response:
+        """Every type of node, with the schema of its config and an example."""
+        return Response(NodeTypeSerializer(list(CATALOGUE.values()), many=True).data)
+
+
+class ExecutionViewSet(
+    mixins.RetrieveModelMixin, mixins.ListModelMixin, CompanyViewSet
+):
+    """Executions: the runs of workflows."""
+
+    queryset = Execution.objects.select_related("version")
+    serializer_class = ExecutionSerializer
+    filterset_class = ExecutionFilter
+    access = MEMBERS_WRITE
+
+    def get_queryset(self) -> Any:
+        queryset = super().get_queryset()
+        return (
+            listed(queryset)
+            if self.action == "list"
+            else queryset.prefetch_related("steps")
+        )
+
+    def get_serializer_class(self) -> Any:
+        return (
+            ExecutionListSerializer
+            if self.action == "list"
+            else super().get_serializer_class()
+        )
+
+    def get_total(self, queryset: QuerySet[Execution]) -> int:
+        """Executions grow without end: without a filter the workflows' own counts answer."""
+        if set(self.request.query_params) & set(ExecutionFilter.base_filters):
+            return queryset.count()
+        counted = Workflow.objects.for_company(self.request.company).aggregate(
+            total=Sum("usage_count")
+        )  # type: ignore[attr-defined]  # set by accounts.authentication
+        return int(counted["total"] or 0)
+
+    @extend_schema(request=None, responses=ExecutionSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Stop it. What is in flight is broken off within a second; what is finished stays finished."""
+        execution = executions.cancel_execution(self.get_object())
+        return Response(self.get_serializer(execution).data)
+
+
+def listed(queryset: Any) -> Any:
+    return queryset.select_related("version").defer(
+        "logs",
+        "version__nodes",
+        "version__edges",
+        "version__variables",
+        "version__steps",
+    )
+
+
+def accepted(execution: Execution) -> Response:
+    execution.accepted_at = execution.started_at or execution.created_at  # type: ignore[attr-defined]  # shown by AcceptedSerializer
+    return Response(
+        dict(AcceptedSerializer(execution).data), status=status.HTTP_202_ACCEPTED
+    )
+
+
+def read_filter(
+    filterset_class: type[FilterSet], request: Request, queryset: Any
+) -> Any:
+    filterset = filterset_class(
+        request.query_params, queryset=queryset, request=request
+    )
+    if not filterset.is_valid():
+        raise ValidationError(filterset.errors)
+    return filterset.qs
+
+
+def paginated(view: Any, queryset: Any, serializer_class: Any) -> Response:
+    page = view.paginate_queryset(queryset)
+    return view.get_paginated_response(serializer_class(page, many=True).data)
+
+
+def quantile(ordered: list[float], share: float) -> float | None:
+    return (
+        ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+    )

@@ -80,8 +80,6 @@ class Call(Protocol):
     config: dict[str, Any]
     """Resolved: every `{{ … }}` has been evaluated, but in the node's `raw_fields`."""
     input: Any
-    inputs: dict[str, Any]
-    """What each taken edge brought, by the node that it left; `input` alone can't tell one object from several outputs."""
     idempotency_key: str
     """The same for every attempt at this node in this execution."""
     attempt: int
@@ -89,6 +87,14 @@ class Call(Protocol):
     """When this node was first begun in this execution, before any restart."""
     company_id: int
     execution_id: str
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What each taken edge brought, by the node that it left; `input` alone can't tell one object from several outputs."""
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """The handles that edges leave this node from."""
 
     def evaluate(self, value: Any, **names: Any) -> Any:
         """Resolve the expressions in a raw value, with more names in scope."""

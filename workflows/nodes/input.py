@@ -16,6 +16,7 @@ class Input(Node):
         "properties": {
             "schema": {
                 "type": ["object", "boolean"],
+                "x-literal": True,
                 "description": "A JSON Schema that the input must fit, after the defaults were filled in.",
             },
             "defaults": {

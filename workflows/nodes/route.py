@@ -26,7 +26,7 @@ def repeated_names(cases: list[dict[str, Any]]) -> dict[str, str]:
 class Route(Node):
     type = "route"
     family = "conditional"
-    summary = "Goes on while its conditions hold, or picks one of several named cases."
+    summary = 'Goes on if its conditions hold, by `else` if not, or picks one of several named cases. Where they don\'t hold and nothing leaves by `else`, the output is `{"matched": false}`.'
     config_schema = {
         "type": "object",
         "properties": {
@@ -84,7 +84,8 @@ class Route(Node):
         combine = choice(call, "combine", ("all", "any"), "all")
         if call.matches(call.config["conditions"], combine):
             return Output(call.input)
-        return Output({"matched": False}, ("else",))
+        nothing_follows = "else" not in call.leaving
+        return Output({"matched": False} if nothing_follows else call.input, ("else",))
 
     def _cases_taken(self, call: Call) -> tuple[str, ...]:
         taken = []

@@ -20,7 +20,7 @@ from workflows.engine.expressions import (
     compile_value,
 )
 from workflows.engine.expressions.bounds import Budget
-from workflows.engine.expressions.patterns import compile_pattern, search
+from workflows.engine.expressions.patterns import check_pattern, search
 from workflows.engine.expressions.values import (
     MISSING,
     contains,
@@ -195,7 +195,7 @@ def _check_value(op: str, value: Any, path: str) -> dict[str, str]:
         return {path: f"{op} takes a number or a string."}
     if op == "matches":
         try:
-            compile_pattern(value)
+            check_pattern(value)
         except ExpressionError as error:
             return {path: error.reason}
     return {}

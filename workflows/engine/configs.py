@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
+
+from workflows.engine.shapes import accepts
 
 if TYPE_CHECKING:
     from workflows.nodes.base import Node
@@ -37,7 +38,8 @@ def _one_of(
 ) -> Iterable[ValidationError] | None:
     """An expression may fit several branches at once, until it is known."""
     name = "anyOf" if _holds_expression(instance) else "oneOf"
-    return Draft202012Validator.VALIDATORS[name](validator, value, instance, schema)
+    check: Keyword = Draft202012Validator.VALIDATORS[name]
+    return check(validator, value, instance, schema)
 
 
 def _holds_expression(value: Any) -> bool:
@@ -56,26 +58,38 @@ _Validator: Any = extend(
 )
 
 
-def validator_of(schema: Mapping[str, Any]) -> Any:
-    return _Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+class Checker:
+    """The faults of values, by one schema."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._accepts = accepts(schema)
+        self._validator = _Validator(
+            schema, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+
+    def faults(self, value: Any) -> dict[str, str]:
+        if self._accepts(value):
+            return {}
+        faults: dict[str, str] = {}
+        for error in self._validator.iter_errors(value):
+            for path, sentence in _faults_of_error(error):
+                faults.setdefault(".".join(map(str, path)), sentence)
+        return faults
 
 
-@lru_cache(maxsize=1_024)
-def _config_validator(kind: type[Node]) -> Any:
-    return validator_of(kind.config_schema)
+_CHECKERS: dict[type[Node], Checker] = {}
+
+
+def _checker_of(kind: type[Node]) -> Checker:
+    checker = _CHECKERS.get(kind)
+    if checker is None:
+        checker = _CHECKERS[kind] = Checker(kind.config_schema)
+    return checker
 
 
 def check_config(node: Node, config: Mapping[str, Any]) -> dict[str, str]:
     """Every fault, by its path within the config; the node's own check comes last, once the schema has passed."""
-    return faults_of(_config_validator(type(node)), config) or node.check(dict(config))
-
-
-def faults_of(validator: Any, value: Any) -> dict[str, str]:
-    faults: dict[str, str] = {}
-    for error in validator.iter_errors(value):
-        for path, sentence in _faults_of_error(error):
-            faults.setdefault(".".join(map(str, path)), sentence)
-    return faults
+    return _checker_of(type(node)).faults(config) or node.check(dict(config))
 
 
 Fault = tuple[list[Any], str]
@@ -159,7 +173,7 @@ def sentence_of(error: ValidationError) -> str:
         return _LIMITS[keyword].format(limit)
     if keyword in {"anyOf", "oneOf"}:
         return "Must have one of the forms that the schema allows."
-    message = error.message
+    message: str = error.message
     return message[:1].upper() + message[1:300] + "."
 
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from workflows.engine.conditions import check_conditions
 from workflows.engine.configs import (
+    Checker,
     check_config,
-    faults_of,
     suggestion,
     unknown_field,
-    validator_of,
 )
 from workflows.engine.expressions import ExpressionError, Value, compile_value
 from workflows.engine.retry import RetryPolicy
@@ -74,7 +73,7 @@ _ID = re.compile(ID_PATTERN)
 _NODE_KEYS: Final = list(NODE_SCHEMA["properties"])
 _EDGE_KEYS: Final = list(EDGE_SCHEMA["properties"])
 _PLAIN_NODE_KEYS: Final = frozenset({"id", "type", "name", "config", "position"})
-_ENGINE_VALIDATOR: Final = validator_of({"properties": ENGINE_PROPERTIES})
+_ENGINE_CHECKER: Final = Checker({"properties": ENGINE_PROPERTIES})
 
 
 class GraphError(Exception):
@@ -318,7 +317,7 @@ class _Compiler:
             if not str(key).startswith("x-"):
                 self._fault(f"{path}.{key}", unknown_field(key, _NODE_KEYS))
         known = {key: given[key] for key in given if key in more}
-        for where, sentence in faults_of(_ENGINE_VALIDATOR, known).items():
+        for where, sentence in _ENGINE_CHECKER.faults(known).items():
             self._fault(f"{path}.{where}", sentence)
 
     def _read_run_if(self, draft: _Draft) -> None:
@@ -355,11 +354,23 @@ class _Compiler:
             else:
                 resolved[key] = value
         draft.resolvable = self._compiled_config(draft, node, resolved)
-        faults = check_config(node, draft.config)
+        faults = self._config_faults(draft, node)
         for where, sentence in faults.items():
             self._fault(f"{path}.{where}" if where else path, sentence)
-        if not faults:
-            draft.handles = frozenset(node.handles_for(draft.config))
+
+    def _config_faults(self, draft: _Draft, node: Node) -> dict[str, str]:
+        try:
+            faults = check_config(node, draft.config)
+            if not faults:
+                draft.handles = frozenset(node.handles_for(draft.config))
+        except (TypeError, LookupError, AttributeError):
+            # The schema lets an expression stand anywhere; a node type may have to look into what it stands for.
+            if not any("{{" in text for _, text in _strings_in(draft.config, "")):
+                raise
+            return {
+                "": f"An expression stands for something that '{node.type}' has to know beforehand."
+            }
+        return faults
 
     def _compiled_config(
         self, draft: _Draft, node: Node, config: dict[str, Any]
@@ -396,29 +407,21 @@ class _Compiler:
         try:
             compiled = compile_value(value)
         except ExpressionError as error:
-            self._fault(".".join([path, *map(str, error.path)]), error.reason)
-            self._name_all(value, path)
-            return None
-        if compiled.references:
-            self._keep_references(draft, value, compiled, path)
+            self._fault(_joined(path, error), error.reason)
+            compiled = None
+        if compiled is None or compiled.references:
+            for where, part in _strings_in(value, path):
+                if "{{" in part or "{%" in part:
+                    self._read_text(draft, part, where)
         return compiled
 
-    def _name_all(self, value: Any, path: str) -> None:
-        for where, part in _strings_in(value, path):
-            try:
-                compile_value(part)
-            except ExpressionError as error:
-                self._fault(where, error.reason)
-
-    def _keep_references(
-        self, draft: _Draft, value: Any, compiled: Value, path: str
-    ) -> None:
-        if type(value) is str:
-            draft.references.append((path, compiled.references))
-            return
-        for where, part in _strings_in(value, path):
-            if "{{" in part:
-                draft.references.append((where, compile_value(part).references))
+    def _read_text(self, draft: _Draft, text: str, path: str) -> None:
+        try:
+            references = compile_value(text).references
+        except ExpressionError as error:
+            self._fault(path, error.reason)
+        else:
+            draft.references.append((path, references))
 
     # Edges
 
@@ -678,6 +681,10 @@ def _arrows(circle: list[str]) -> str:
     if len(circle) > 12:
         circle = [*circle[:6], "…", *circle[-6:]]
     return " → ".join(circle)
+
+
+def _joined(path: str, error: ExpressionError) -> str:
+    return ".".join([path, *map(str, error.path)])
 
 
 def _strings_in(value: Any, path: str) -> Iterator[tuple[str, str]]:

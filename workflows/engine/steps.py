@@ -93,7 +93,9 @@ class _Drawer:
     def _draw_conditions(
         self, place: int, step: dict[str, Any], config: dict[str, Any]
     ) -> dict[str, Any]:
-        drawn = {key: step[key] for key in ("conditions", "combine") if key in step}
+        drawn: dict[str, Any] = {
+            key: step[key] for key in ("conditions", "combine") if key in step
+        }
         for key in drawn.keys() & config.keys():
             self.faults[f"steps.{place}.{key}"] = (
                 "Give it here or in the config, not both."

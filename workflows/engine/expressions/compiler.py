@@ -124,9 +124,8 @@ def _check_nesting(source: str) -> None:
 
 
 def _sentence(message: str | None) -> str:
-    text = (message or "This can't be read.").replace(
-        "end of print statement", "the end"
-    )
+    text = (message or "This can't be read.").replace("'end of template'", "end")
+    text = text.replace("'end of print statement'", "the end")
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
@@ -228,7 +227,7 @@ class _Compiler:
                 sized_number(value)
             except ExpressionError as error:
                 raise ExpressionSyntaxError(error.reason) from error
-        return lambda scope, budget: value
+        return _constant(value)
 
     def path(self, node: nodes.Expr) -> Closure:
         path = _literal_path(node)
@@ -370,7 +369,7 @@ class _Compiler:
 
     def apply(self, function: Function, node: Any, given: list[Closure]) -> Closure:
         arguments = [*given, *self.arguments(node)]
-        named = {pair.key: self.compile(pair.value) for pair in node.kwargs}
+        named = self.named(node)
         check_call(function, len(arguments), list(named))
 
         def run(scope: Scope, budget: Budget) -> Any:
@@ -387,13 +386,17 @@ class _Compiler:
             raise ExpressionSyntaxError("Arguments can't be unpacked with * or **.")
         return self.compile_all(node.args)
 
+    def named(self, node: Any) -> dict[str, Closure]:
+        return {pair.key: self.compile(pair.value) for pair in node.kwargs}
+
     def default(self, node: nodes.Filter) -> Closure:
-        check_call(_DEFAULT, 1 + len(node.args), [pair.key for pair in node.kwargs])
+        names = [str(pair.key) for pair in node.kwargs]
+        check_call(_DEFAULT, 1 + len(node.args), names)
         value = self.compile(node.node)  # type: ignore[arg-type]  # checked in filter()
-        given = dict(zip(("default", "falsy"), self.arguments(node), strict=False))
-        given.update({pair.key: self.compile(pair.value) for pair in node.kwargs})
-        default = given.get("default", lambda scope, budget: "")
-        falsy = given.get("falsy", lambda scope, budget: False)
+        given = dict(zip(("default", "boolean"), self.arguments(node), strict=False))
+        given.update(self.named(node))
+        default = given.get("default", _constant(""))
+        falsy = given.get("boolean", _constant(False))
 
         def run(scope: Scope, budget: Budget) -> Any:
             try:
@@ -424,7 +427,9 @@ class _Compiler:
         return run
 
 
-def _default(budget: Budget, value: Any, default: Any = "", falsy: bool = False) -> Any:
+def _default(
+    budget: Budget, value: Any, default: Any = "", boolean: bool = False
+) -> Any:
     """Only its signature is used: the compiler has to catch what is missing."""
 
 
@@ -438,6 +443,10 @@ def _known(table: Mapping[str, Function], what: str, name: str) -> Function:
             f"There is no {what} '{name[:40]}'. Known are: {', '.join(sorted(table))}."
         )
     return function
+
+
+def _constant(value: Any) -> Closure:
+    return lambda scope, budget: value
 
 
 def _no_else(scope: Scope, budget: Budget) -> Any:

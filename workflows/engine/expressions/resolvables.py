@@ -161,11 +161,11 @@ def compile_value(value: Any) -> Value:
 def _compile(value: Any, depth: int) -> Value:
     if type(value) is str:
         return compile_text(value)
-    if type(value) is not dict and type(value) is not list:
+    if not isinstance(value, dict | list):
         return _Constant(value)
     if depth == 0:
         raise ExpressionSyntaxError(f"It nests deeper than {MAX_DEPTH} levels.")
-    if type(value) is list:
+    if isinstance(value, list):
         items = [_compile_at(place, item, depth) for place, item in enumerate(value)]
         if all(item.is_constant for item in items):
             return _Constant(copy(value))

@@ -6,6 +6,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 from urllib.parse import urlencode as encode_query
@@ -213,7 +214,7 @@ def replace_all(budget: Budget, value: str, pattern: str, new: str) -> str:
     pieces: list[str] = []
     size = at = 0
     for match in patterns.find(pattern, value, budget):
-        piece = re.sub(r"\\(\d)", lambda mark, match=match: _group(match, mark), new)
+        piece = re.sub(r"\\(\d)", partial(_group, match), new)
         budget.spend_text(len(new) + len(piece))
         pieces += (value[at : match.start()], piece)
         at = match.end()

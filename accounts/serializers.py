@@ -76,7 +76,9 @@ class ApiKeySerializer(ModelSerializer):
         default=["read", "write"],
         help_text="`read` for GET, `write` for changes, `admin` for keys.",
     )
-    last_used = serializers.DateTimeField(source="last_used_at", read_only=True)
+    last_used = serializers.DateTimeField(
+        source="last_used_at", read_only=True, allow_null=True
+    )
     created_by = serializers.CharField(source="membership.user_id", read_only=True)
 
     class Meta:

@@ -86,7 +86,7 @@ class AccountViewSet(ApiViewSet):
     @extend_schema(responses=PersonSerializer)
     @action(detail=False, methods=["get"])
     def profile(self, request: Request) -> Response:
-        """Who is calling, as `GET /auth/me`."""
+        """Who is calling."""
         return Response(PersonSerializer(credentials_of(request).membership).data)
 
 

@@ -11,31 +11,40 @@ from craft.api.pagination import PARAMETERS
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """django-filter's backend, which refuses parameters that the list does not take."""
+    """django-filter's backend for lists. A single object is found by its id alone."""
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        if view.action == "list":
-            self.refuse_unknown(request, queryset, view)
+        if view.action != "list":
+            return queryset
+        refuse_unknown(request, view, self.get_filterset_class(view, queryset))
         try:
             return super().filter_queryset(request, queryset, view)
         except ValidationError as error:
             raise QueryError(error.detail) from None
 
-    def refuse_unknown(self, request: Any, queryset: Any, view: Any) -> None:
-        filterset = self.get_filterset_class(view, queryset)
-        known = {
-            *(
-                PARAMETERS[dialect_of(request).pages_by_number]
-                if view.paginator
-                else ()
-            ),
-            *(filterset.base_filters if filterset else ()),
-            *getattr(view, "extra_parameters", ()),
-        }
-        unknown = sorted(set(request.query_params) - known)
-        if unknown:
-            sentence = f"Unknown parameter. Known are: {', '.join(sorted(known))}."
-            raise QueryError(dict.fromkeys(unknown, sentence))
+
+def filter_rows(view: Any, rows: Any, filterset_class: type[FilterSet] | None) -> Any:
+    """The same for a list that is nested below a resource."""
+    refuse_unknown(view.request, view, filterset_class)
+    if filterset_class is None:
+        return rows
+    filterset = filterset_class(
+        view.request.query_params, queryset=rows, request=view.request
+    )
+    if not filterset.is_valid():
+        raise QueryError(filterset.errors)
+    return filterset.qs
 
 
-__all__ = ["FilterSet", "StrictFilterBackend"]
+def refuse_unknown(
+    request: Any, view: Any, filterset_class: type[FilterSet] | None
+) -> None:
+    paging = PARAMETERS[dialect_of(request).pages_by_number] if view.paginator else ()
+    known = {*paging, *(filterset_class.base_filters if filterset_class else ())}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        sentence = f"Unknown parameter. Known are: {', '.join(sorted(known))}."
+        raise QueryError(dict.fromkeys(unknown, sentence))
+
+
+__all__ = ["FilterSet", "StrictFilterBackend", "filter_rows"]

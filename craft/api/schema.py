@@ -1,11 +1,457 @@
+"""OpenAPI documents that are true to the wire.
+
+drf-spectacular reads serializers, filters and docstrings. What it can't know is how a base path dresses an answer, and that is not described a second
+time here: the very `Dialect` methods that dress answers are handed `Described` schemas in the place of data, and what they return is read back as a
+schema (`schema_of`). Which errors a call can answer follows from its method, its path and its level, as in the machinery itself; a viewset's `problems`
+adds what only its services know.
+
+`manage.py openapi` writes one document per base path into `openapi/`; `--check` says whether they are still true.
+"""
+
+from __future__ import annotations
+
 from typing import Any
 
+from django.urls import get_resolver
+from drf_spectacular.contrib.django_filters import DjangoFilterExtension
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import (
+    ResolvedComponent,
+    force_instance,
+    get_doc,
+    get_lib_doc_excludes,
+)
+from drf_spectacular.utils import OpenApiResponse
+
+from craft.api.envelopes import (
+    DATA,
+    NAMED,
+    Deleted,
+    Dialect,
+    Page,
+    Problem,
+    Resource,
+    dialect_for,
+)
+from craft.api.filters import StrictFilterBackend
+from craft.api.serializers import ModelSerializer, Serializer, StrictMixin
+from craft.api.viewsets import ApiViewSet, CompanyModelViewSet, CompanyViewSet
+
+Schema = dict[str, Any]
+
+DOCUMENTS: dict[str, Dialect] = {"api_v1": NAMED, "v1": DATA}
+
+
+# --- What dialects return, read back as a schema ---
+
+
+class Described(dict[str, Any]):
+    """A schema that stands where a dialect expects data."""
+
+
+def schema_of(dressed: Any) -> Schema:
+    match dressed:
+        case Described():
+            return dict(dressed)
+        case dict():
+            return {
+                "type": "object",
+                "properties": {key: schema_of(dressed[key]) for key in dressed},
+                "required": list(dressed),
+                "additionalProperties": False,
+            }
+        case bool():
+            return {"type": "boolean", "const": dressed}
+        case _:
+            return {"type": "string", "const": str(dressed)}
+
+
+TEXT = Described(type="string")
+NUMBER = Described(type="integer", minimum=0)
+REQUEST_ID = Described(
+    type="string",
+    description="The same as `X-Request-ID`; the operator's log carries it.",
+)
+DETAILS = Described(
+    type="object",
+    additionalProperties={"type": "string"},
+    description="Each field that is at fault (a dotted path for a nested one), with one sentence.",
+)
+
+
+def page_of(items: Schema) -> Page:
+    return Page(
+        items=Described(items),
+        total=NUMBER,  # type: ignore[arg-type]  # schemas in the place of data, here and below
+        limit=NUMBER,  # type: ignore[arg-type]
+        offset=NUMBER,  # type: ignore[arg-type]
+        page=Described(type=["integer", "null"]),  # type: ignore[arg-type]
+        has_more=Described(type="boolean"),  # type: ignore[arg-type]
+        next_cursor=Described(  # type: ignore[arg-type]
+            type=["string", "null"], description="Null on the last page."
+        ),
+    )
+
+
+def problem_of(status: int) -> Problem:
+    return Problem(status, TEXT, REQUEST_ID, DETAILS)  # type: ignore[arg-type]
+
+
+# --- Answers that every route shares ---
+
+PROBLEMS = {
+    400: "The request is not valid; `details` names each field.",
+    401: "No valid key or token was sent.",
+    402: "The company's credits don't cover this.",
+    403: "The key, or the role of its owner, does not allow this.",
+    404: "There is no such object, or it belongs to another company.",
+    409: "The request is at odds with what exists.",
+    413: "The body is too large.",
+    415: "The body is not JSON, or not what this call takes.",
+    422: "Valid JSON that breaks a rule; `details` names each field.",
+    429: "Too many requests: wait as long as `Retry-After` says.",
+    500: "Something went wrong on our side.",
+    502: "A service that this call depends on failed.",
+    503: "Something that this call depends on is missing or can't be reached.",
+    504: "A service that this call depends on took too long.",
+}
+
+HEADERS: dict[str, Schema] = {
+    "X-Request-ID": {
+        "description": "Names this request in the operator's log.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^req_[0-9a-z]{26}$"},
+    },
+    "X-RateLimit-Limit": {
+        "description": "How many calls the window with the least left allows. The three are absent where a plan sets no limit.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "How many of them are left.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {
+        "description": "When the whole limit is there again, in Unix seconds.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Location": {
+        "description": "The address of what was made.",
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "Retry-After": {
+        "description": "How long to wait, in seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "How to show who you are.",
+        "required": True,
+        "schema": {"type": "string", "const": "Bearer"},
+    },
+}
+EVERYWHERE = (
+    "X-Request-ID",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+)
+BY_STATUS = {
+    "201": ("Location",),
+    "401": ("WWW-Authenticate",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
+
+
+def headers_for(status: str) -> Schema:
+    names = (*EVERYWHERE, *BY_STATUS.get(status, ()))
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+# --- One operation ---
+
+SUMMARIES = {
+    "list": "List {plural}",
+    "create": "Create {one}",
+    "retrieve": "Get {one}",
+    "update": "Update {one}",
+    "partial_update": "Update {one}",
+    "destroy": "Delete {one}",
+}
 
 
 class ContractSchema(AutoSchema):
-    pass
+    """drf-spectacular's view of a view, dressed as the base path of its address."""
+
+    view: Any  # an ApiViewSet
+
+    @property
+    def dialect(self) -> Dialect:
+        return dialect_for(self.path)
+
+    # What it is called
+
+    def get_operation_id(self) -> str:
+        name = self.view.basename.replace("-", "_")
+        return f"{name}_{VERBS.get(self.view.action, self.view.action)}"
+
+    def get_tags(self) -> list[str]:
+        first = self.path.removeprefix(self.dialect.prefix).strip("/").split("/")[0]
+        return [first.replace("-", " ").capitalize()]
+
+    def get_summary(self) -> str:
+        resource = self._resource()
+        sentence = SUMMARIES.get(self.view.action)
+        if resource is None or sentence is None:
+            return self._said().split(". ")[0].strip().rstrip(".")
+        noun = in_a_sentence(resource.label)
+        article = "an" if noun[0] in "aeiouAEIO" else "a"
+        is_regular = resource.plural == f"{resource.name}s"
+        plural = f"{noun}s" if is_regular else resource.plural.replace("_", " ")
+        return sentence.format(one=f"{article} {noun}", plural=plural)
+
+    def get_description(self) -> str:
+        level = self.view.level
+        needs = "no key" if level == "public" else f"the permission `{level}`"
+        return f"{self._said()}\n\nNeeds {needs}."
+
+    def _said(self) -> str:
+        action = getattr(self.view, self.view.action, None)
+        return get_doc(action) or get_doc(type(self.view))
+
+    def get_auth(self) -> list[Schema]:
+        return [] if self.view.level == "public" else [{"bearer": []}]
+
+    def _resource(self) -> Resource | None:
+        if self.view.serializer_class is None:
+            return None
+        return Resource.of(self.view.get_serializer_class())
+
+    # What it takes
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        if getattr(self.view, "action", None) == "list":
+            # An action may be called `list` and answer one object, as the health check does.
+            return self.view.paginator is not None or self._resource() is not None
+        return super()._is_list_view(serializer)
+
+    def _get_filter_parameters(self) -> list[Schema]:
+        """Those of the action's own filter set, which may be about other rows than its viewset."""
+        filterset_class = getattr(self.view, "filterset_class", None)
+        if filterset_class is None or not self._is_list_view():
+            return []
+        extension = DjangoFilterExtension(StrictFilterBackend())
+        found: list[Schema] = []
+        for name, one in filterset_class.base_filters.items():
+            found += extension.resolve_filter_field(
+                self, filterset_class._meta.model, filterset_class, name, one
+            )
+        return found
+
+    def _get_paginator(self) -> None:
+        """None, since a page is dressed below, with the name of its resource."""
+
+    def _get_pagination_parameters(self) -> list[Schema]:
+        if not self._is_list_view() or self.view.paginator is None:
+            return []
+        return list(self.view.paginator.get_schema_operation_parameters(self.view))
+
+    def get_request_serializer(self) -> Any:
+        serializer = super().get_request_serializer()
+        if self.method == "PUT" and hasattr(serializer, "partial"):
+            serializer.partial = True  # as in document 001
+        return serializer
+
+    def _postprocess_serializer_schema(
+        self, schema: Schema, serializer: Any, direction: str
+    ) -> Schema:
+        schema = super()._postprocess_serializer_schema(schema, serializer, direction)
+        if direction == "request" and isinstance(serializer, StrictMixin):
+            schema["additionalProperties"] = False
+        return schema
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> Schema:
+        schema: Schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "response" and "properties" in schema:
+            schema["required"] = sorted(schema["properties"])
+        return schema
+
+    # What it answers
+
+    def _get_response_bodies(self, direction: Any = "response") -> Schema:
+        responses: Schema
+        if self.view.action == "destroy":
+            responses = {"200": self._describe_deletion()}
+        else:
+            responses = super()._get_response_bodies(direction)
+        if self.dialect.flat_creates and self.view.action in self.view.flat:
+            responses["200"] = self._describe_flat()
+        for status in self._problems():
+            responses.setdefault(str(status), self._describe_problem(status))
+        for status, response in responses.items():
+            if "$ref" not in response:
+                response["headers"] = headers_for(status)
+        return dict(sorted(responses.items()))
+
+    def _get_response_for_code(
+        self,
+        serializer: Any,
+        status_code: str,
+        media_types: Any = None,
+        direction: Any = "response",
+    ) -> Schema:
+        response: Schema = super()._get_response_for_code(
+            serializer, status_code, media_types, direction
+        )
+        if isinstance(serializer, OpenApiResponse):
+            serializer = serializer.response
+        resource = Resource.of(force_instance(serializer))
+        media = response.get("content", {}).get("application/json")
+        if media is not None:
+            media["schema"] = self._dress(resource, media["schema"])
+        response["description"] = response["description"] or "Done."
+        return response
+
+    def _dress(self, resource: Resource | None, schema: Schema) -> Schema:
+        if self._is_list_view() and schema.get("type") == "array":
+            return schema_of(self.dialect.many(resource, page_of(schema)))
+        if resource is not None:
+            return schema_of(self.dialect.one(resource, Described(schema)))
+        return schema_of(self.dialect.result(Described(schema)))
+
+    def _describe_flat(self) -> Schema:
+        component = self.resolve_serializer(self._get_serializer(), "response")
+        content = {"application/json": {"schema": component.ref}}
+        return {"description": "Done; without an envelope.", "content": content}
+
+    def _describe_deletion(self) -> Schema:
+        name = str(self.view.queryset.model._meta.verbose_name)
+        dressed = self.dialect.deleted(
+            Deleted(id=TEXT, label=name[:1].upper() + name[1:])  # type: ignore[arg-type]
+        )
+        content = {"application/json": {"schema": schema_of(dressed)}}
+        return {"description": "Deleted.", "content": content}
+
+    def _describe_problem(self, status: int) -> Schema:
+        name = f"{self.dialect.name}_{self.dialect.code_for(status)}".lower()
+        content = {
+            "application/json": {
+                "schema": schema_of(self.dialect.problem(problem_of(status)))
+            }
+        }
+        component = ResolvedComponent(
+            name="".join(word.capitalize() for word in name.split("_")),
+            type=ResolvedComponent.RESPONSE,
+            object=(self.dialect.name, status),
+            schema={
+                "description": PROBLEMS[status],
+                "headers": headers_for(str(status)),
+                "content": content,
+            },
+        )
+        self.registry.register_on_missing(component)
+        return dict(component.ref)
+
+    def _problems(self) -> set[int]:
+        """The errors that follow from the call's method, path and level."""
+        problems = {429, 500, 503, *self.view.problems.get(self.view.action, ())}
+        if self.view.level != "public":
+            problems |= {401, 403}
+        if "{" in self.path:
+            problems |= {404}
+        if self._get_filter_parameters() or self._get_pagination_parameters():
+            problems |= {400}
+        if self.method in {"POST", "PUT", "PATCH"}:
+            problems |= {400, 413, 415, self.dialect.invalid_status}
+        return problems
 
 
-def dress_schema(result: Any, generator: Any, request: Any, public: Any) -> Any:
-    return result
+VERBS = {"retrieve": "get", "partial_update": "patch", "destroy": "delete"}
+
+
+def in_a_sentence(label: str) -> str:
+    """`Agent` as `agent`, but `API key` as it is."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
+
+
+def docs_to_ignore() -> list[type]:
+    """Classes whose docstrings are for those who build on them, not for the customer."""
+    ours = [StrictMixin, ApiViewSet, CompanyViewSet, CompanyModelViewSet]
+    return [*get_lib_doc_excludes(), *ours, Serializer, ModelSerializer]
+
+
+# --- The whole document ---
+
+ABOUT = """\
+Build agents and workflows, connect data, run them and see what they did.
+
+Send your key as `Authorization: Bearer YOUR_API_KEY`. Every answer carries `X-Request-ID` and, where your plan sets a limit, `X-RateLimit-Limit`,
+`X-RateLimit-Remaining` and `X-RateLimit-Reset`. An unknown field or parameter is an error that names it. Times are UTC.
+"""
+ABOUT_NAMED = """
+At this base path an object is named, `{"agent": {…}}`; a list is `{"agents": […], "total": 42, "limit": 20, "offset": 0, "has_more": true}`, paged by
+`limit` and `offset`; an error is `{"error": true, "message": …, "code": …, "details": {…}}`. The same resources are served at `/v1` in another dress.
+"""
+ABOUT_DATA = """
+At this base path an answer is `{"success": true, "data": …}`; a list has a `meta` beside it and is paged by `page` and `limit`, or by `cursor` and `limit`;
+an error is `{"success": false, "error": {"code": …, "message": …, "details": {…}, "request_id": …}}`. The same resources are served at `/api/v1` in
+another dress.
+
+Everything below `/v1/workflows` is served at `/api/workflows` too, in the same words.
+"""
+
+
+def build_document(name: str) -> Schema:
+    """The OpenAPI 3.1 document of one base path."""
+    dialect = DOCUMENTS[name]
+    base = dialect.prefix.strip("/") + "/"
+    patterns = [
+        pattern
+        for pattern in get_resolver().url_patterns
+        if str(pattern.pattern) == base
+    ]
+    document: Schema = SchemaGenerator(patterns=patterns).get_schema(public=True)
+    about = ABOUT_NAMED if dialect is NAMED else ABOUT_DATA
+    document["info"]["title"] = f"Craft API at {dialect.prefix}"
+    document["info"]["description"] = ABOUT + about
+    document["servers"] = [{"url": "/", "description": "This installation"}]
+    document["tags"] = [{"name": tag} for tag in tags_of(document)]
+    components = document["components"]
+    components["headers"] = HEADERS
+    components["securitySchemes"] = {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key, or the `token` of a login.",
+        }
+    }
+    return without_notes(document)
+
+
+def complaints() -> list[str]:
+    """What drf-spectacular had to guess in the document that was built last."""
+    return [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
+
+
+def tags_of(document: Schema) -> list[str]:
+    used = {
+        tag
+        for path in document["paths"].values()
+        for operation in path.values()
+        for tag in operation["tags"]
+    }
+    return sorted(used)
+
+
+def without_notes(node: Any) -> Any:
+    """drf-spectacular's own notes, `x-spec-…`, are for its hooks."""
+    if isinstance(node, dict):
+        return {
+            key: without_notes(node[key])
+            for key in node
+            if not str(key).startswith("x-spec-")
+        }
+    if isinstance(node, list):
+        return [without_notes(item) for item in node]
+    return node

@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from craft.api.envelopes import Deleted
+from craft.api.filters import filter_rows
 from craft.api.limits import charge_call
 from craft.models import CompanyQuerySet
 
@@ -50,7 +51,9 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
 
     access: ClassVar[Access]
     problems: ClassVar[dict[str, tuple[int, ...]]] = {}
-    """For the OpenAPI document: what an action may answer beside the errors that follow from its method, path and level."""
+    """For the OpenAPI document: the errors of an action beside those that follow from its method, path and level."""
+    flat: ClassVar[frozenset[str]] = frozenset()
+    """For the OpenAPI document: the actions that may answer with a `FlatResponse`."""
     lookup_value_regex = "[A-Za-z0-9_-]{1,64}"  # any other text is no id: a 404 before any database sees it
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
 
@@ -79,6 +82,20 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         )
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
+
+    def list_rows(
+        self,
+        rows: Any,
+        serializer_class: type[BaseSerializer[Any]],
+        filterset_class: Any = None,
+    ) -> Response:
+        """A list that an action answers, filtered and paged as `list` does it."""
+        found = filter_rows(self, rows, filterset_class)
+        page = self.paginate_queryset(found)
+        serializer = serializer_class(
+            page, many=True, context=self.get_serializer_context()
+        )
+        return self.get_paginated_response(serializer.data)
 
     def location_of(self, data: Any) -> dict[str, str]:
         """The `Location` of what was made, at the base path that was called."""

@@ -27,6 +27,7 @@ from craft.api.viewsets import (
     Access,
     ApiViewSet,
     CompanyViewSet,
+    DeleteMixin,
     created,
 )
 
@@ -93,7 +94,7 @@ class AccountViewSet(ApiViewSet):
 class ApiKeyViewSet(
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
-    mixins.DestroyModelMixin,
+    DeleteMixin,
     CompanyViewSet,
 ):
     """Keys for programs that call this API."""

@@ -129,6 +129,12 @@ class CompanyViewSet(ApiViewSet):
             return queryset.none()
         return queryset.for_company(self.request.company)  # type: ignore[attr-defined]  # set by accounts.authentication
 
+
+class DeleteMixin:
+    """DRF's `DestroyModelMixin`, but the answer says what is gone."""
+
+    get_object: Any
+
     def perform_destroy(self, instance: Any) -> None:
         instance.delete()
 
@@ -144,6 +150,7 @@ class CompanyModelViewSet(
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
+    DeleteMixin,
     CompanyViewSet,
 ):
     """Create, read, update, delete and list. `PUT` is partial, as in document 001."""

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import Membership, Role, User
+from accounts.models import Company, Membership, Role, User
 from accounts.services import find_api_key
 from craft.api.limits import address_of
 from craft.events import Actor, current_actor
@@ -31,6 +31,14 @@ class Credentials:
     levels: frozenset[str]
     kind: Literal["key", "token", "session"]
     api_key_id: str | None = None
+
+    @property
+    def company(self) -> Company:
+        return self.membership.company
+
+    @property
+    def user(self) -> User:
+        return self.membership.user
 
 
 class BearerAuthentication(authentication.BaseAuthentication):

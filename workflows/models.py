@@ -20,6 +20,11 @@ class WorkflowStatus(models.TextChoices):
     ACTIVE = "active", "Active"
 
 
+def by_api() -> str:
+    """The trigger of a workflow that names none."""
+    return "api"
+
+
 class WorkflowQuerySet(CompanyQuerySet["Workflow"]):
     def readable_by(self, company: Company) -> Self:
         """The company's own, and what others made public."""
@@ -35,7 +40,7 @@ class Workflow(CompanyModel):
     status = models.CharField(
         max_length=10, choices=WorkflowStatus.choices, default=WorkflowStatus.DRAFT
     )
-    trigger = models.JSONField(default=dict, blank=True)
+    trigger = models.JSONField(default=by_api, blank=True)
     category = models.CharField(max_length=60, blank=True, default="")
     tags = models.JSONField(default=list, blank=True)
     public = models.BooleanField(default=False)

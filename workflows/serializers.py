@@ -253,7 +253,7 @@ class LogLineSerializer(Serializer):
     level = serializers.CharField()
     node_id = serializers.CharField(allow_null=True)
     message = serializers.CharField()
-    data = serializers.DictField(required=False)
+    details = serializers.DictField(required=False)
 
 
 class ExecutionSerializer(ExecutionListSerializer):
@@ -270,7 +270,7 @@ class FinishedSerializer(ExecutionSerializer):
     """What a synchronous `execute` answers: the execution itself, as the action's result."""
 
     class Meta(ExecutionSerializer.Meta):
-        resource = None
+        resource = ""
 
 
 class AcceptedSerializer(ModelSerializer):

@@ -2,14 +2,13 @@ from collections import Counter
 from typing import Any
 
 from django.db.models import QuerySet, Sum
-from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import credentials_of
 from craft.api.envelopes import FlatResponse, dialect_of
 from craft.api.viewsets import (
     MEMBERS_WRITE,
@@ -52,7 +51,9 @@ class WorkflowViewSet(CompanyModelViewSet):
             self.action in {"list", "retrieve"}
             and self.request.query_params.get("public", "").lower() == "true"
         ):
-            queryset = self.queryset.readable_by(self.request.company)  # type: ignore[attr-defined]  # both are ours
+            queryset = Workflow.objects.readable_by(
+                credentials_of(self.request).company
+            )
         if self.action == "list":
             queryset = queryset.defer(
                 "version__nodes",
@@ -72,9 +73,9 @@ class WorkflowViewSet(CompanyModelViewSet):
     @extend_schema(responses={201: WorkflowSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """With `steps`: a pipeline, active at once. With `nodes` and `edges`: a graph, a draft until it is published."""
-        fields = self.read(WorkflowSerializer)
+        caller, fields = credentials_of(request), self.read(WorkflowSerializer)
         workflow = workflows.create_workflow(
-            company=request.company, user=request.user, **fields
+            company=caller.company, user=caller.user, **fields
         )
         response_class = FlatResponse if workflow.is_pipeline else Response
         return created(
@@ -84,7 +85,9 @@ class WorkflowViewSet(CompanyModelViewSet):
     def perform_update(self, serializer: Any) -> None:
         workflow = serializer.instance
         serializer.instance = workflows.update_workflow(
-            workflow, user=self.request.user, **serializer.validated_data
+            workflow,
+            user=credentials_of(self.request).user,
+            **serializer.validated_data,
         )
 
     def perform_destroy(self, instance: Any) -> None:
@@ -97,7 +100,7 @@ class WorkflowViewSet(CompanyModelViewSet):
     @action(detail=True, methods=["post"])
     def execute(self, request: Request, pk: str) -> Response:
         """Run it with this input. A draft runs too. `sync` answers with the finished execution, or with what is known when the time runs out."""
-        asked = self.read(ExecuteSerializer)
+        caller, asked = credentials_of(request), self.read(ExecuteSerializer)
         runs_inline = (
             asked["mode"] == "sync"
             if "mode" in asked
@@ -105,8 +108,8 @@ class WorkflowViewSet(CompanyModelViewSet):
         )
         fields = {
             "workflow": self.get_object(),
-            "company": request.company,
-            "user": request.user,
+            "company": caller.company,
+            "user": caller.user,
             "input": asked["input"],
             "trigger": {"type": "api"},
         }
@@ -124,10 +127,11 @@ class WorkflowViewSet(CompanyModelViewSet):
     @action(detail=True, methods=["post"])
     def trigger(self, request: Request, pk: str) -> Response:
         """Start it with this body, any JSON, as its input. Only what is published, or a pipeline, can be triggered."""
+        caller = credentials_of(request)
         execution = executions.trigger_workflow(
             workflow=self.get_object(),
-            company=request.company,
-            user=request.user,
+            company=caller.company,
+            user=caller.user,
             input=request.data,
             trigger={"type": "webhook"},
         )
@@ -143,26 +147,24 @@ class WorkflowViewSet(CompanyModelViewSet):
     def executions(self, request: Request, pk: str) -> Response:
         """Its executions, newest first."""
         workflow = self.get_object()
-        found = Execution.objects.for_company(request.company).filter(workflow=workflow)
-        filtered = read_filter(ExecutionFilter, request, found)
-        return paginated(self, listed(filtered), ExecutionListSerializer)
+        company = credentials_of(request).company
+        found = Execution.objects.for_company(company).filter(workflow=workflow)
+        return self.list_rows(listed(found), ExecutionListSerializer, ExecutionFilter)
 
     @extend_schema(responses=WorkflowVersionSerializer(many=True))
     @action(detail=True, methods=["get"], filterset_class=None)
     def versions(self, request: Request, pk: str) -> Response:
         """What it did, change by change, newest first."""
-        return paginated(
-            self,
-            WorkflowVersion.objects.filter(workflow=self.get_object()),
-            WorkflowVersionSerializer,
-        )
+        rows = WorkflowVersion.objects.filter(workflow=self.get_object())
+        return self.list_rows(rows, WorkflowVersionSerializer)
 
     @extend_schema(responses=WorkflowMetricsSerializer)
     @action(detail=True, methods=["get"])
     def metrics(self, request: Request, pk: str) -> Response:
         """How many executions ended, how, and how long they took."""
         workflow = self.get_object()
-        own = Execution.objects.for_company(request.company).filter(workflow=workflow)
+        company = credentials_of(request).company
+        own = Execution.objects.for_company(company).filter(workflow=workflow)
         recent = list(
             own.order_by("-id").only("status", "started_at", "completed_at")[
                 :LATENCY_SAMPLE
@@ -225,9 +227,9 @@ class ExecutionViewSet(
         """Executions grow without end: without a filter the workflows' own counts answer."""
         if set(self.request.query_params) & set(ExecutionFilter.base_filters):
             return queryset.count()
-        counted = Workflow.objects.for_company(self.request.company).aggregate(
-            total=Sum("usage_count")
-        )  # type: ignore[attr-defined]  # set by accounts.authentication
+        counted = Workflow.objects.for_company(
+            credentials_of(self.request).company
+        ).aggregate(total=Sum("usage_count"))
         return int(counted["total"] or 0)
 
     @extend_schema(request=None, responses=ExecutionSerializer)
@@ -253,22 +255,6 @@ def accepted(execution: Execution) -> Response:
     return Response(
         dict(AcceptedSerializer(execution).data), status=status.HTTP_202_ACCEPTED
     )
-
-
-def read_filter(
-    filterset_class: type[FilterSet], request: Request, queryset: Any
-) -> Any:
-    filterset = filterset_class(
-        request.query_params, queryset=queryset, request=request
-    )
-    if not filterset.is_valid():
-        raise ValidationError(filterset.errors)
-    return filterset.qs
-
-
-def paginated(view: Any, queryset: Any, serializer_class: Any) -> Response:
-    page = view.paginate_queryset(queryset)
-    return view.get_paginated_response(serializer_class(page, many=True).data)
 
 
 def quantile(ordered: list[float], share: float) -> float | None:

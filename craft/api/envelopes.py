@@ -40,7 +40,7 @@ class Resource:
         """The resource that a serializer (or the child of a list's) describes, if it describes one."""
         meta = getattr(getattr(serializer, "child", serializer), "Meta", None)
         name = getattr(meta, "resource", None)
-        if name is None:
+        if not name:
             return None
         label = getattr(meta, "label", name.replace("_", " ").capitalize())
         return cls(

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -164,9 +165,7 @@ def edge(source, target, handle=None):
 
 
 def chain(*nodes):
-    return compiled(
-        nodes, [edge(a["id"], b["id"]) for a, b in zip(nodes, nodes[1:], strict=False)]
-    )
+    return compiled(nodes, [edge(a["id"], b["id"]) for a, b in pairwise(nodes)])
 
 
 def compiled(nodes, edges, catalogue=None) -> Graph:

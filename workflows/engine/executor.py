@@ -24,6 +24,7 @@ from craft.exceptions import DomainError
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value
 from workflows.engine.graph import Edge, Graph, GraphNode
+from workflows.engine.retry import RetryPolicy
 from workflows.nodes.base import NodeError, Outcome, Output, Stop, Waiting
 
 logger = logging.getLogger("craft.engine")
@@ -128,6 +129,7 @@ class NodeCall:
         self._run = run
         self._scope = scope
         self._step = step
+        self._node = node
         self.config = config
         self.input = step.input
         self.attempt = step.attempt
@@ -135,6 +137,14 @@ class NodeCall:
         self.company_id = run.job.company_id
         self.execution_id = run.job.execution_id
         self.idempotency_key = f"{run.job.execution_id}:{node.id}:{step.iteration}"
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return self._run.inputs_of(self._node)
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        return frozenset(edge.handle for edge in self._node.outgoing)
 
     def evaluate(self, value: Any, **names: Any) -> Any:
         return compile_value(value).resolve({**self._scope, **names})
@@ -146,8 +156,8 @@ class NodeCall:
             self.input if data is ... else data, self._scope
         )
 
-    def log(self, message: str, **data: Any) -> None:
-        self._run.log(self._step.node_id, message, **data)
+    def log(self, message: str, **details: Any) -> None:
+        self._run.log(self._step.node_id, message, **details)
 
 
 class Run:
@@ -322,6 +332,14 @@ class Run:
             input=self._input_of(node),
         )
 
+    def inputs_of(self, node: GraphNode) -> dict[str, Any]:
+        """What each taken edge brought, by the node that it left."""
+        return {
+            edge.source: self._outputs[edge.source]
+            for edge in node.incoming
+            if self._edges[edge.index] is TAKEN
+        }
+
     def _input_of(self, node: GraphNode) -> Any:
         if not node.incoming:
             return self.job.input
@@ -420,12 +438,12 @@ class Run:
             if node.node.effect == "pure"
             else self._call_outside(node, step, call)
         )
-        if key is not None and isinstance(outcome, Output):
+        if key is not None and node.cache and isinstance(outcome, Output):
             self.journal.remember(
                 key,
                 (outcome.value, list(outcome.handles)),
                 int(node.cache["ttl_seconds"]),
-            )  # type: ignore[index]  # a key means a cache
+            )
         return outcome
 
     async def _call_outside(
@@ -467,7 +485,7 @@ class Run:
                 self._close(
                     step,
                     "failed" if error else "completed",
-                    error and self._describe(node, error),
+                    self._describe(node, error) if error else None,
                 )
                 await self._write_down(node, step)
                 self._ending = (
@@ -513,14 +531,15 @@ class Run:
     async def _retry_or_fail(
         self, node: GraphNode, step: StepRecord, error: NodeError
     ) -> None:
-        if not self._may_retry(node, step, error):
+        retry = self._retry_for(node, step, error)
+        if retry is None:
             is_unknown = node.node.effect == "at_most_once" and error.code == "timeout"
             self._fail(node, step, error, status="unknown" if is_unknown else "failed")
             await self._flush_failure(node)
             return
         key = f"{self.job.execution_id}:{node.id}"
         seconds = max(
-            node.retry.delay_before(step.attempt + 1, key=key), error.retry_after or 0.0
+            retry.delay_before(step.attempt + 1, key=key), error.retry_after or 0.0
         )
         self.log(
             node.id,
@@ -531,14 +550,18 @@ class Run:
         step.error = self._describe(node, error)
         self._wait(node, step, utcnow() + timedelta(seconds=seconds))
 
-    def _may_retry(self, node: GraphNode, step: StepRecord, error: NodeError) -> bool:
+    def _retry_for(
+        self, node: GraphNode, step: StepRecord, error: NodeError
+    ) -> RetryPolicy | None:
+        """The node's policy, if it allows another attempt."""
         if (
             self.is_cancelled
             or node.retry is None
             or node.node.effect == "at_most_once"
         ):
-            return False
-        return node.retry.allows(step.attempt, error.code, error.retryable)
+            return None
+        allowed = node.retry.allows(step.attempt, error.code, error.retryable)
+        return node.retry if allowed else None
 
     def _fail(
         self,
@@ -638,7 +661,7 @@ class Run:
     # --- The log ---
 
     def log(
-        self, node_id: str | None, message: str, *, level: str = "info", **data: Any
+        self, node_id: str | None, message: str, *, level: str = "info", **details: Any
     ) -> None:
         if len(self.logs) < MAX_LOG_LINES:
             line = {
@@ -647,4 +670,4 @@ class Run:
                 "node_id": node_id,
                 "message": message[:2_000],
             }
-            self.logs.append(line | ({"data": data} if data else {}))
+            self.logs.append(line | ({"details": details} if details else {}))

@@ -104,7 +104,7 @@ class Call(Protocol):
     ) -> bool:
         """Whether the conditions hold for `data`, by default the node's input."""
 
-    def log(self, message: str, **data: Any) -> None:
+    def log(self, message: str, **details: Any) -> None:
         """A line in the execution's log."""
 
 

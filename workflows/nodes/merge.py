@@ -3,7 +3,7 @@
 from typing import Any
 
 from workflows.nodes.base import Call, Node, NodeError, Output
-from workflows.nodes.resolved import choice, kind_of, text
+from workflows.nodes.resolved import choice, is_expression, kind_of, text
 
 
 class Merge(Node):
@@ -41,12 +41,13 @@ class Merge(Node):
     }
 
     def check(self, config: dict[str, Any]) -> dict[str, str]:
-        if (config.get("mode") == "by_key") != ("key" in config):
+        mode = config.get("mode")
+        if not is_expression(mode) and (mode == "by_key") != ("key" in config):
             return {"key": "`key` goes with the mode by_key, which needs it."}
         return {}
 
     async def run(self, call: Call) -> Output:
-        lists = [_as_list(value) for value in call.inputs.values()]
+        lists = [_as_list(value) for value in call.inputs.values() or [call.input]]
         match choice(call, "mode", ("append", "zip", "by_key"), "append"):
             case "zip":
                 return Output([_joined(items) for items in zip(*lists, strict=False)])

@@ -5,8 +5,11 @@ from typing import Any
 
 from workflows.nodes.base import Call, Node, Output
 from workflows.nodes.condition import COMBINE, CONDITIONS
-from workflows.nodes.resolved import choice
+from workflows.nodes.resolved import choice, is_expression
 
+NO_EXPRESSION = (
+    "Write this out: the node's handles follow from it, so it can't be an expression."
+)
 CASE_NAME: dict[str, Any] = {
     "type": "string",
     "pattern": "^[A-Za-z0-9_-]{1,64}$",
@@ -14,13 +17,17 @@ CASE_NAME: dict[str, Any] = {
 }
 
 
-def repeated_names(cases: list[dict[str, Any]]) -> dict[str, str]:
+def name_faults(cases: list[dict[str, Any]]) -> dict[str, str]:
     counts = Counter(case["name"] for case in cases)
-    return {
-        f"cases.{index}.name": f"There is another case named {case['name']}."
-        for index, case in enumerate(cases)
-        if counts[case["name"]] > 1
-    }
+    faults = {}
+    for index, case in enumerate(cases):
+        if is_expression(case["name"]):
+            faults[f"cases.{index}.name"] = NO_EXPRESSION
+        elif counts[case["name"]] > 1:
+            faults[f"cases.{index}.name"] = (
+                f"There is another case named {case['name']}."
+            )
+    return faults
 
 
 class Route(Node):
@@ -76,7 +83,15 @@ class Route(Node):
             return {"mode": "`mode` goes with `cases`."}
         if "cases" in config and "combine" in config:
             return {"combine": "Each of the `cases` has a `combine` of its own."}
-        return repeated_names(config.get("cases", []))
+        cases = config.get("cases", [])
+        if is_expression(cases):
+            return {"cases": NO_EXPRESSION}
+        faults = {
+            f"cases.{index}": NO_EXPRESSION
+            for index, case in enumerate(cases)
+            if is_expression(case) or is_expression(case.get("combine"))
+        }
+        return faults or name_faults(cases)
 
     async def run(self, call: Call) -> Output:
         if "cases" in call.config:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from workflows.nodes.base import Call, Node, Output
-from workflows.nodes.route import CASE_NAME, repeated_names
+from workflows.nodes.resolved import is_expression
+from workflows.nodes.route import CASE_NAME, NO_EXPRESSION, name_faults
 
 
 class Switch(Node):
@@ -53,7 +54,9 @@ class Switch(Node):
         return (*(f"case:{case['name']}" for case in _named(config)), "default")
 
     def check(self, config: dict[str, Any]) -> dict[str, str]:
-        return repeated_names(_named(config))
+        if is_expression(config["cases"]):
+            return {"cases": NO_EXPRESSION}
+        return name_faults(_named(config))
 
     async def run(self, call: Call) -> Output:
         value = call.config["value"]

@@ -157,7 +157,12 @@ def check_definition(graph: dict[str, Any], *, is_pipeline: bool) -> dict[str, A
         definition = {**drawn, "variables": graph.get("variables") or {}}
         compile_graph(definition, CATALOGUE)
     except GraphError as error:
-        raise InvalidError(describe(error), details=error.faults) from None
+        faults = (
+            in_words_of_steps(error.faults, graph["steps"])
+            if is_pipeline
+            else error.faults
+        )
+        raise InvalidError(describe(faults), details=faults) from None
     return {
         **definition,
         "steps": graph["steps"] if is_pipeline else None,
@@ -165,9 +170,29 @@ def check_definition(graph: dict[str, Any], *, is_pipeline: bool) -> dict[str, A
     }
 
 
-def describe(error: GraphError) -> str:
-    path, sentence = next(iter(error.faults.items()))
-    more = len(error.faults) - 1
+def in_words_of_steps(faults: dict[str, str], steps: list[Any]) -> dict[str, str]:
+    """Whoever wrote steps knows nothing of the nodes that they became: step N is node N, and the output comes after them."""
+    said = {}
+    for path, sentence in faults.items():
+        kind, _, rest = path.partition(".")
+        number, _, inner = rest.partition(".")
+        if kind != "nodes" or not number.isdigit():
+            said[path] = sentence
+        elif int(number) >= len(steps):
+            said["output"] = sentence
+        else:
+            inner = (
+                inner.replace("config.conditions", "conditions")
+                if "conditions" in steps[int(number)]
+                else inner
+            )
+            said[".".join(filter(None, ["steps", number, inner]))] = sentence
+    return said
+
+
+def describe(faults: dict[str, str]) -> str:
+    path, sentence = next(iter(faults.items()))
+    more = len(faults) - 1
     return f"{path}: {sentence}" + (f" ({more} more in details)" if more else "")
 
 

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator, exceptions, validators
 from workflows.nodes.base import NodeError
 
 MAX_SCHEMA_CHARACTERS = 50_000
-MAX_STEPS = 300_000  # about a second
+MAX_STEPS = 100_000  # under a second
 MAX_FAULTS = 5
 REFUSED = frozenset(
     {

@@ -1,0 +1,71 @@
+"""Runs one node as the engine would, without an engine: config resolved, conditions compiled, everything else as given."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from workflows.engine.conditions import compile_conditions
+from workflows.engine.expressions import compile_value
+from workflows.nodes import NODES
+from workflows.nodes.base import Outcome, Output
+
+EXECUTION_ID = "exec_example"
+
+
+@dataclass
+class NodeCall:
+    config: dict[str, Any]
+    input: Any = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    leaving: frozenset[str] = frozenset({"main"})
+    idempotency_key: str = f"{EXECUTION_ID}:node:"
+    attempt: int = 1
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    company_id: int = 1
+    execution_id: str = EXECUTION_ID
+    scope: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def evaluate(self, value: Any, **names: Any) -> Any:
+        return compile_value(value).resolve({**self.scope, **names})
+
+    def matches(
+        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
+    ) -> bool:
+        subject = self.input if data is ... else data
+        return compile_conditions(conditions, combine)(subject, self.scope)
+
+    def log(self, message: str, **data: Any) -> None:
+        self.lines.append(message)
+
+
+def run(
+    type: str, config: dict[str, Any] | None = None, input: Any = None, **given: Any
+) -> Outcome:
+    node = NODES[type]()
+    scope = {"input": input, **given.pop("scope", {})}
+    resolved = {
+        name: value if name in node.raw_fields else compile_value(value).resolve(scope)
+        for name, value in (config or {}).items()
+    }
+    given.setdefault("inputs", {"before": input})
+    return asyncio.run(
+        node.run(NodeCall(resolved, input, scope=scope, **given))  # type: ignore[arg-type]
+    )
+
+
+def output_of(
+    type: str, config: dict[str, Any] | None = None, input: Any = None, **given: Any
+) -> Any:
+    outcome = run(type, config, input, **given)
+    assert isinstance(outcome, Output), outcome
+    return outcome.value
+
+
+def handles_of(
+    type: str, config: dict[str, Any] | None = None, input: Any = None, **given: Any
+) -> tuple[str, ...]:
+    outcome = run(type, config, input, **given)
+    assert isinstance(outcome, Output), outcome
+    return outcome.handles

@@ -1,12 +1,18 @@
 """The cast: Alice runs a company, Bob works in it, Vera looks on, Charlie runs another."""
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 
 import pytest
-from accounts.models import Role
+from django.apps import apps
 from django.core.cache import cache
 from rest_framework.test import APIClient
+
+from accounts.models import Role
+from craft.api import limits
 from tests.factories import Person, make_key, make_person
+
+plans = import_module("billing.migrations.0002_plans")
 
 
 @pytest.fixture
@@ -50,7 +56,26 @@ def _quick_passwords(settings) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _fresh_limits() -> Iterator[None]:
+    """Rows get the same ids in many tests; what was counted for them must not."""
+    yield
+    limits._throttle.cache_clear()
+    limits._store.cache_clear()
+
+
+@pytest.fixture(autouse=True)
 def _own_media(settings, tmp_path) -> Iterator[None]:
     settings.MEDIA_ROOT = tmp_path / "media"
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _plans_survive_a_flush(request, django_db_blocker) -> Iterator[None]:
+    """A test with real transactions ends by emptying every table, also of what the migrations put there."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    is_transactional = marker is not None and marker.kwargs.get("transaction")
+    if is_transactional or "transactional_db" in request.fixturenames:
+        with django_db_blocker.unblock():
+            plans.add_plans(apps, None)

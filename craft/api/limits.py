@@ -117,7 +117,14 @@ def _windows_of() -> Callable[[Company], list[Window]]:
 
 
 def address_of(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR") or "unknown")
+    """The caller's address; behind a proxy the one that the proxy saw, which it puts last."""
+    seen = request.META.get("REMOTE_ADDR")
+    if settings.SECURE_PROXY_SSL_HEADER:
+        seen = (
+            request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", 1)[-1].strip()
+            or seen
+        )
+    return str(seen or "unknown")
 
 
 def charge_call(request: HttpRequest, company: Company | None) -> None:

@@ -1,0 +1,164 @@
+"""Rate limits: exact, per company and per address, and truly told."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from billing.models import Plan
+from billing.services import set_plan
+from craft.api.limits import Window, address_of, take
+from django.test import RequestFactory
+
+PROFILE = "/api/v1/account/profile"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is told to go on."""
+
+    class Clock:
+        now = 1_000_000.0
+
+        def advance(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr("throttled.utils.now_mono_f", lambda: clock.now)
+    return clock
+
+
+def put_on(company, **windows):
+    Plan.objects.create(slug="tiny", name="Tiny", family="agents", **windows)
+    set_plan(company=company, slug="tiny")
+
+
+def statuses(client, calls, path=PROFILE, **extra):
+    return [client.get(path, **extra).status_code for _ in range(calls)]
+
+
+def test_exactly_the_limit_passes(api, alice, clock):
+    put_on(alice.company, per_hour=5)
+    assert statuses(api(alice), 8) == [200] * 5 + [429] * 3
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window("minute", 60, 100),
+        Window("minute", 300, 500),
+        Window("hour", 1_000, 1_000),
+        Window("day", 1_000, 1_000),
+    ],
+)
+def test_a_burst_passes_at_once_and_not_one_more(clock, window):
+    rates = [take("company:1", [window]) for _ in range(window.burst + 5)]
+    assert sum(rate.retry_after is None for rate in rates) == window.burst
+
+
+def test_the_headers_count_down(api, alice, clock):
+    put_on(alice.company, per_hour=3)
+    client = api(alice)
+    answers = [client.get(PROFILE) for _ in range(4)]
+    assert [answer["X-RateLimit-Limit"] for answer in answers] == ["3"] * 4
+    left = [answer["X-RateLimit-Remaining"] for answer in answers]
+    assert left == ["2", "1", "0", "0"]
+    wait = int(answers[2]["X-RateLimit-Reset"]) - time.time()
+    assert 3590 < wait <= 3601
+
+
+def test_a_refusal_says_how_long_to_wait_and_is_right(api, alice, clock):
+    put_on(alice.company, per_hour=2)
+    client = api(alice)
+    statuses(client, 2)
+    refused = client.get(PROFILE)
+    body = refused.json()
+    assert (refused.status_code, body["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+    assert body["request_id"] == refused["X-Request-ID"]
+    wait = int(refused["Retry-After"])
+    clock.advance(wait - 1)
+    assert client.get(PROFILE).status_code == 429
+    clock.advance(1)
+    assert client.get(PROFILE).status_code == 200
+
+
+def test_both_base_paths_count_as_one(api, alice, clock):
+    put_on(alice.company, per_hour=4)
+    client = api(alice)
+    assert statuses(client, 2) == [200, 200]
+    assert statuses(client, 3, "/v1/account/profile") == [200, 200, 429]
+    body = client.get("/v1/account/profile").json()
+    assert body["error"]["code"] == "RATE_LIMITED"
+
+
+def test_a_company_is_counted_whoever_calls(api, alice, bob, clock):
+    put_on(alice.company, per_hour=3)
+    assert statuses(api(alice), 2) == [200, 200]
+    assert statuses(api(bob), 2) == [200, 429]
+
+
+def test_another_company_has_its_own_count(api, alice, charlie, clock):
+    put_on(alice.company, per_hour=1)
+    assert statuses(api(alice), 2) == [200, 429]
+    assert statuses(api(charlie), 1) == [200]
+
+
+def test_the_headers_tell_of_the_window_with_the_least_left(clock):
+    windows = [Window("minute", 60, 60), Window("day", 10, 10)]
+    assert take("company:1", windows).limit == 10
+    windows = [Window("minute", 2, 2), Window("day", 1_000, 1_000)]
+    assert take("company:2", windows).limit == 2
+
+
+def test_without_a_limit_there_are_no_rate_headers(api, alice):
+    answer = api(alice).get(PROFILE)
+    assert answer.status_code == 200
+    assert "X-RateLimit-Limit" not in answer
+
+
+def test_public_calls_count_per_address(api, db, clock, settings):
+    settings.API_PUBLIC_PER_MINUTE = 3
+    client, health = api(), "/api/v1/health"
+    assert statuses(client, 5, health, REMOTE_ADDR="192.0.2.1") == [200] * 3 + [429] * 2
+    assert statuses(client, 1, health, REMOTE_ADDR="192.0.2.2") == [200]
+
+
+def test_a_wrong_key_counts_for_its_address(api, db, clock, settings):
+    settings.API_PUBLIC_PER_MINUTE = 3
+    client = api()
+    client.credentials(HTTP_AUTHORIZATION="Bearer nonsense")
+    assert statuses(client, 4) == [401, 401, 401, 429]
+
+
+def test_a_call_that_reaches_no_view_is_counted_and_told(api, db, clock, settings):
+    settings.API_PUBLIC_PER_MINUTE = 3
+    client = api()
+    answer = client.get("/v1/nothing")
+    assert answer["X-RateLimit-Remaining"] == "2"
+
+
+def test_pages_carry_no_rates(client, db):
+    assert "X-RateLimit-Limit" not in client.get("/docs/")
+
+
+def test_the_limit_holds_when_all_come_at_once(clock):
+    window = Window("hour", 50, 50)
+    with ThreadPoolExecutor(16) as pool:
+        rates = list(pool.map(lambda _: take("company:1", [window]), range(200)))
+    assert sum(rate.retry_after is None for rate in rates) == 50
+
+
+def test_without_its_redis_the_limit_holds_in_this_process(settings, clock, caplog):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    window = Window("hour", 2, 2)
+    rates = [take("company:1", [window]) for _ in range(3)]
+    assert [rate.retry_after is None for rate in rates] == [True, True, False]
+    assert "fall back" in caplog.text
+
+
+def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_saw(settings):
+    request = RequestFactory().get(
+        "/", HTTP_X_FORWARDED_FOR="198.51.100.9, 203.0.113.5"
+    )
+    assert address_of(request) == "127.0.0.1"
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert address_of(request) == "203.0.113.5"

@@ -43,24 +43,7 @@ MAX_TREE_DEPTH = 100
 
 _ENVIRONMENT = Environment(autoescape=False)  # noqa: S701 (nothing is rendered by it)
 _SIMPLE_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
-_WORDS = frozenset(
-    [
-        "true",
-        "false",
-        "none",
-        "True",
-        "False",
-        "None",
-        "not",
-        "and",
-        "or",
-        "in",
-        "is",
-        "if",
-        "else",
-        "recursive",
-    ]
-)
+_WORDS = frozenset({"true", "false", "none", "True", "False", "None", "not"})
 
 
 class Compiled:

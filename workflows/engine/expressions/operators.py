@@ -79,7 +79,8 @@ def confirm(value: Any) -> Any:
 
 def _check(sign: str, left: Any, right: Any) -> None:
     if not (is_number(left) and is_number(right)):
-        hint = " Use ~ to join as text." if sign == "+" else ""
+        is_text = sign == "+" and str in {type(left), type(right)}
+        hint = " Use ~ to join as text." if is_text else ""
         raise ExpressionError(
             f"{sign} can't be used on {kind(left)} and {kind(right)}.{hint}"
         )

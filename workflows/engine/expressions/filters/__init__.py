@@ -33,7 +33,7 @@ def apply(
     name, *arguments = filter_and_arguments
     return [
         call_named(FILTERS, "filter", name, budget, [item, *arguments], {})
-        for item in value
+        for item in budget.each(value)
     ]
 
 

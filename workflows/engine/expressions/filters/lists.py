@@ -1,7 +1,6 @@
 """Filters of lists. Where one takes an `attribute`, it is a path into each item: 'price', 'user.emails.0'."""
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 from workflows.engine.expressions import values
@@ -48,7 +47,7 @@ def join(
     """One string out of all items, each as text."""
     items = attributes(budget, value, attribute)
     return values.join_texts(
-        [values.to_text(item, budget) for item in items], separator
+        [values.to_text(item, budget) for item in budget.each(items)], separator
     )
 
 
@@ -63,7 +62,7 @@ def sort(
     budget.spend(len(value) * 2)
     known: list[tuple[Any, Any]] = []
     unknown: list[Any] = []
-    for item in value:
+    for item in budget.each(value):
         key = item if attribute is None else dig(item, parse_path(attribute))
         if key is MISSING or key is None:
             unknown.append(item)
@@ -127,7 +126,7 @@ def unique(budget: Budget, value: list[Any], attribute: str | None = None) -> li
     """Each item once, or the first with each value of the attribute."""
     seen: set[Any] = set()
     kept: list[Any] = []
-    for item in value:
+    for item in budget.each(value):
         key = item if attribute is None else dig(item, parse_path(attribute))
         identity = _identity(budget, None if key is MISSING else key)
         if identity not in seen:
@@ -164,7 +163,7 @@ def attributes(
         return value
     path = parse_path(attribute)
     budget.spend(len(value) * len(path))
-    found = [dig(item, path) for item in value]
+    found = [dig(item, path) for item in budget.each(value)]
     for place, item in enumerate(found):
         if item is MISSING:
             if default is MISSING:
@@ -175,12 +174,12 @@ def attributes(
 
 def select(budget: Budget, value: list[Any], *test: Any) -> list[Any]:
     """The items that pass the test, `select('gt', 3)`; without one, those that are not empty, zero, false or null."""
-    return [item for item in value if _passes(budget, item, test)]
+    return [item for item in budget.each(value) if _passes(budget, item, test)]
 
 
 def reject(budget: Budget, value: list[Any], *test: Any) -> list[Any]:
     """The items that `select` leaves out."""
-    return [item for item in value if not _passes(budget, item, test)]
+    return [item for item in budget.each(value) if not _passes(budget, item, test)]
 
 
 def selectattr(
@@ -188,7 +187,9 @@ def selectattr(
 ) -> list[Any]:
     """The items whose attribute passes the test, `selectattr('age', 'gte', 18)`. A missing attribute passes only `undefined`."""
     path = parse_path(attribute)
-    return [item for item in value if _passes(budget, dig(item, path), test)]
+    return [
+        item for item in budget.each(value) if _passes(budget, dig(item, path), test)
+    ]
 
 
 def rejectattr(
@@ -196,7 +197,11 @@ def rejectattr(
 ) -> list[Any]:
     """The items that `selectattr` leaves out."""
     path = parse_path(attribute)
-    return [item for item in value if not _passes(budget, dig(item, path), test)]
+    return [
+        item
+        for item in budget.each(value)
+        if not _passes(budget, dig(item, path), test)
+    ]
 
 
 def _passes(budget: Budget, item: Any, test: tuple[Any, ...]) -> bool:
@@ -217,7 +222,7 @@ def flatten(budget: Budget, value: list[Any], levels: int = 1) -> list[Any]:
         if not any(type(item) is list for item in flat):
             break
         opened: list[Any] = []
-        for item in flat:
+        for item in budget.each(flat):
             inner = item if type(item) is list else [item]
             budget.spend(len(inner))
             opened.extend(inner)
@@ -239,8 +244,7 @@ def batch(budget: Budget, value: list[Any], size: int) -> list[list[Any]]:
     """Lists of so many items; the last may be shorter."""
     if size < 1:
         raise ExpressionError("batch takes a size of 1 or more.")
-    remaining = iter(value)
-    return [list(islice(remaining, size)) for _ in range(-(-len(value) // size))]
+    return [value[place : place + size] for place in range(0, len(value), size)]
 
 
 def compact(budget: Budget, value: list[Any]) -> list[Any]:

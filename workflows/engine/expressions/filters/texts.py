@@ -39,7 +39,7 @@ def capitalize(budget: Budget, value: str) -> str:
 
 def title(budget: Budget, value: str) -> str:
     """The first letter of each word large."""
-    budget.spend(len(value) // 10)
+    budget.spend(len(value) // 4)
     return re.sub(r"\S+", lambda word: word[0].capitalize(), value)
 
 

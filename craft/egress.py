@@ -320,7 +320,7 @@ def _parse(url: str) -> httpx2.URL:
     if authority is None or not 0 < int(authority["port"] or 1) < 65_536:
         raise EgressError(NOT_A_URL)
     try:
-        parsed = httpx2.URL(url).copy_with(fragment=None)
+        parsed = httpx2.URL(url.partition("#")[0])
     except (httpx2.InvalidURL, ValueError):
         raise EgressError(NOT_A_URL) from None
     if fault := _host_fault(_host_of(parsed)):
@@ -430,6 +430,9 @@ class Pools:
     """The connections of one event loop, all dialled under the same allowances."""
 
     def __init__(self, allowances: tuple[Allowance, ...]) -> None:
+        # They log whole URLs and headers, and those may carry keys.
+        for name in ("httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.allowances = allowances
         self.by_scheme = {
             scheme: httpcore2.AsyncConnectionPool(

@@ -1182,6 +1182,15 @@ def test_cookies_of_one_answer_are_not_sent_with_the_next_request(settings) -> N
         assert all(b"secret" not in head for head in server.heads)
 
 
+def test_urls_and_headers_are_not_logged(settings, caplog) -> None:
+    with Listener(ok) as server, caplog.at_level(logging.DEBUG):
+        settings.OUTBOUND_ALLOW = [f"127.0.0.1:{server.port}"]
+        fetch_blocking("GET", f"{server.url}?key=canary", headers={"X-Key": "canary"})
+        by_client(f"{server.url}?key=canary", settings)
+    assert len(server.heads) == 2
+    assert "canary" not in caplog.text
+
+
 # --- The client for SDKs ---
 
 

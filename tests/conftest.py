@@ -5,14 +5,26 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
 from rest_framework.test import APIClient
 
 from accounts.models import Role
+from billing.models import Plan
 from craft.api import limits
 from tests.factories import Person, make_key, make_person
 
 plans = import_module("billing.migrations.0002_plans")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_parallel_suffix(tmp_path_factory) -> None:
+    """A SQLite file of this very process, so that two test runs in one checkout don't meet."""
+    if settings.DATABASE_IS_SQLITE:
+        path = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        settings.DATABASES["default"]["TEST"]["NAME"] = str(path)
+        connection.settings_dict["TEST"]["NAME"] = str(path)
 
 
 @pytest.fixture
@@ -71,11 +83,10 @@ def _own_media(settings, tmp_path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _plans_survive_a_flush(request, django_db_blocker) -> Iterator[None]:
+def _plans(request) -> None:
     """A test with real transactions ends by emptying every table, also of what the migrations put there."""
-    yield
-    marker = request.node.get_closest_marker("django_db")
-    is_transactional = marker is not None and marker.kwargs.get("transaction")
-    if is_transactional or "transactional_db" in request.fixturenames:
-        with django_db_blocker.unblock():
+    uses_rows = {"db", "transactional_db"} & set(request.fixturenames)
+    if uses_rows or request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("_django_db_helper")
+        if not Plan.objects.exists():
             plans.add_plans(apps, None)

@@ -89,7 +89,7 @@ def _released(result: Any, budget: Budget) -> Any:
     """Nothing but JSON leaves."""
     if type(result) is int or type(result) is float:
         return sized_number(result)
-    budget.produce(measure(result, max(budget.output, 0)))
+    budget.produce(measure(result, budget, max(budget.output, 0)))
     return result
 
 

@@ -20,6 +20,7 @@ from workflows.engine.expressions.bounds import (
 
 MISSING: Final = object()
 NUMBERS: Final = frozenset({int, float})
+VALUES_PER_STEP = 10
 SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 _KINDS: Final[dict[type, str]] = {
@@ -151,7 +152,7 @@ def _listed(value: dict[str, Any]) -> str:
     return ", ".join(keys) + more
 
 
-def measure(value: Any, room: int = MAX_OUTPUT) -> int:
+def measure(value: Any, budget: Budget, room: int = MAX_OUTPUT) -> int:
     """About how long the value is as JSON. Raises where it is longer than `room`, too deep, or not JSON."""
     size = 0
     depth = 0
@@ -160,6 +161,7 @@ def measure(value: Any, room: int = MAX_OUTPUT) -> int:
         depth += 1
         if depth > MAX_DEPTH:
             raise ExpressionError(f"It nests deeper than {MAX_DEPTH} levels.")
+        budget.spend(len(level) // VALUES_PER_STEP)
         below: list[Any] = []
         for item in level:
             size += _MEASURES.get(type(item), _refuse)(item, below)
@@ -209,11 +211,13 @@ def to_text(value: Any, budget: Budget) -> str:
     """A string as it is, all else as JSON."""
     if type(value) is str:
         return value
+    if type(value) is int:
+        return str(value)
     return to_json(value, budget)
 
 
 def to_json(value: Any, budget: Budget, indent: int | None = None) -> str:
-    size = measure(value)
+    size = measure(value, budget)
     budget.spend_text(size * (1 if indent is None else 2))
     text = json.dumps(
         value,
@@ -233,7 +237,7 @@ def from_json(text: str, budget: Budget) -> Any:
         value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ExpressionError("This is no valid JSON.") from error
-    measure(value)
+    measure(value, budget)
     return value
 
 

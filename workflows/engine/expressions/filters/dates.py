@@ -38,6 +38,13 @@ def _write(moment: datetime) -> str:
     return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 
 
+def _later(value: str | float, seconds: float) -> str:
+    try:
+        return _write(_read(value) + timedelta(seconds=seconds))
+    except OverflowError as error:
+        raise ExpressionError("The date falls out of the calendar.") from error
+
+
 def date(budget: Budget, value: str | float, timezone: str = "UTC") -> str:
     """The day: '2026-03-01'."""
     return _read(value).astimezone(_zone(timezone)).date().isoformat()
@@ -65,12 +72,12 @@ def in_timezone(budget: Budget, value: str | float, timezone: str) -> str:
 
 def add_seconds(budget: Budget, value: str | float, seconds: float) -> str:
     """So many seconds later, or earlier if negative."""
-    return _write(_read(value) + timedelta(seconds=seconds))
+    return _later(value, seconds)
 
 
 def add_days(budget: Budget, value: str | float, days: float) -> str:
     """So many days of 24 hours later, or earlier if negative."""
-    return _write(_read(value) + timedelta(days=days))
+    return _later(value, days * 86_400)
 
 
 def timestamp(budget: Budget, value: str | float) -> float:

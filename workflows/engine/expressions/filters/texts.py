@@ -120,7 +120,7 @@ def urlencode(budget: Budget, value: Any) -> str:
         text = values.to_text(value, budget)
         budget.spend(len(text) // 5)
         return quote(text, safe="")
-    budget.spend(values.measure(value) // 5)
+    budget.spend(values.measure(value, budget) // 5)
     pairs = [
         (key, values.to_text(member, budget))
         for key, item in value.items()

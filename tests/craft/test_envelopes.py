@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from rest_framework import serializers
+
 from craft.api.envelopes import (
     COMPLIANCE,
     DATA,
@@ -14,7 +16,6 @@ from craft.api.envelopes import (
     dialect_for,
     is_api_path,
 )
-from rest_framework import serializers
 
 AGENT = Resource("agent", "agents", "Agent")
 PAGE = Page(

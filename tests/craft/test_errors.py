@@ -3,14 +3,15 @@
 import logging
 
 import pytest
-from accounts import services
-from craft.api.exceptions import QueryError, describe, flatten, summarise
-from craft.exceptions import ConflictError, InvalidError, UnavailableError
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, OperationalError
 from django.http import Http404
 from django.test import RequestFactory
 from rest_framework import exceptions
+
+from accounts import services
+from craft.api.exceptions import QueryError, describe, flatten, summarise
+from craft.exceptions import ConflictError, InvalidError, UnavailableError
 
 
 def described(error, path="/v1/agents"):

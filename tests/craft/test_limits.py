@@ -4,10 +4,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.test import RequestFactory
+
 from billing.models import Plan
 from billing.services import set_plan
 from craft.api.limits import Window, address_of, take
-from django.test import RequestFactory
 
 PROFILE = "/api/v1/account/profile"
 

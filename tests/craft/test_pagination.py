@@ -1,6 +1,7 @@
 """Pages at both base paths, seen through the list of keys."""
 
 import pytest
+
 from tests.factories import make_key
 
 NAMED = "/api/v1/account/api-keys"

@@ -4,9 +4,10 @@ import io
 import json
 
 import pytest
-from craft.api.parsers import MAX_DEPTH, StrictJSONParser
 from django.core.exceptions import RequestDataTooBig
 from rest_framework.exceptions import ParseError
+
+from craft.api.parsers import MAX_DEPTH, StrictJSONParser
 
 
 def parse(body: bytes):

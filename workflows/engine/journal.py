@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.core.cache import cache
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -41,6 +41,7 @@ STEP_FIELDS = [
     "wake_at",
 ]
 ENDING_FIELDS = [
+    "updated_at",
     "status",
     "output",
     "error",
@@ -218,13 +219,15 @@ def _apply_ending(write: Write) -> None:
     ending, execution = write.ending, write.execution
     assert ending is not None  # noqa: S101  # narrows the type: callers pass endings only
     is_over = Status(ending.status).is_terminal
+    now = timezone.now()
     changes = as_lease_fields(
+        updated_at=now,
         status=ending.status,
         output=storable(ending.output),
         error=storable(ending.error),
         last_error=(ending.error or {}).get("message", ""),
         logs=storable(write.logs),
-        completed_at=timezone.now() if is_over else None,
+        completed_at=now if is_over else None,
         next_attempt_at=None if is_over else ending.wake_at,
     )
     for name, value in changes.items():
@@ -234,9 +237,7 @@ def _apply_ending(write: Write) -> None:
 def _save_endings(writes: Sequence[Write]) -> None:
     if not writes:
         return
-    Execution.unscoped.bulk_update(
-        [write.execution for write in writes if not write.is_new], ENDING_FIELDS
-    )
+    _update([write.execution for write in writes if not write.is_new])
     over = [
         write.execution
         for write in writes
@@ -245,6 +246,29 @@ def _save_endings(writes: Sequence[Write]) -> None:
     count_endings(over)
     for execution in over:
         announce(execution)
+
+
+def _update(executions: Sequence[Execution]) -> None:
+    """Django's `bulk_update` builds one CASE for each row and column, which costs ten times what the runs themselves do."""
+    if not executions:
+        return
+    fields = [Execution._meta.get_field(name) for name in ENDING_FIELDS]
+    columns = ", ".join(
+        f"{connection.ops.quote_name(field.column)} = %s" for field in fields
+    )
+    statement = f"UPDATE {Execution._meta.db_table} SET {columns} WHERE id = %s"  # noqa: S608  # names of our own columns
+    rows = [
+        [
+            *(
+                field.get_db_prep_save(getattr(execution, field.attname), connection)
+                for field in fields
+            ),
+            execution.pk,
+        ]
+        for execution in executions
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
 
 
 def count_usage(executions: Sequence[Execution]) -> None:

@@ -69,7 +69,7 @@ ROOT_NAMES: Final = frozenset(
 TIERS: Final = frozenset({"craftai-1", "craftai-1-fast", "craftai-1-pro"})
 WAITING_TYPES: Final = frozenset({"delay", "wait", "approval"})
 
-_ID = re.compile(ID_PATTERN)
+_ID = re.compile(ID_PATTERN.rstrip("$"))
 _NODE_KEYS: Final = list(NODE_SCHEMA["properties"])
 _EDGE_KEYS: Final = list(EDGE_SCHEMA["properties"])
 _PLAIN_NODE_KEYS: Final = frozenset({"id", "type", "name", "config", "position"})
@@ -284,7 +284,7 @@ class _Compiler:
         identity = given.get("id")
         if identity is None:
             self._fault(f"{path}.id", "This field is required.")
-        elif not isinstance(identity, str) or not _ID.match(identity):
+        elif not isinstance(identity, str) or not _ID.fullmatch(identity):
             self._fault(
                 f"{path}.id",
                 "Must begin with a letter or _ and go on with letters, digits, _ and -, at most 64 in all.",

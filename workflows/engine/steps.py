@@ -49,6 +49,7 @@ class _Drawer:
             self._nodes.append(self._draw_node(place, step))
         for place, step in enumerate(steps):
             self._draw_edges(place, step, len(steps))
+        self._check_reached(len(steps))
         self._draw_output(output)
         return {"nodes": self._nodes, "edges": self._edges}, self.faults
 
@@ -146,6 +147,14 @@ class _Drawer:
             edge["source_handle"] = handle
         self._edges.append(edge)
 
+    def _check_reached(self, count: int) -> None:
+        reached = {edge["target"] for edge in self._edges}
+        for place in range(1, count):
+            if f"step_{place + 1}" not in reached:
+                self.faults.setdefault(
+                    f"steps.{place}", "It is never reached: no step leads to it."
+                )
+
     def _draw_output(self, output: Any) -> None:
         """What ends with a result is stored: every step that no other follows on its main way."""
         if output is None or output == "":
@@ -183,14 +192,19 @@ def in_steps_words(
     faults: Mapping[str, str], definition: Mapping[str, Any], steps: Any
 ) -> dict[str, str]:
     """A graph's faults by the paths of the steps that it was drawn from."""
-    count = len(steps) if isinstance(steps, list) else 0
-    return {
-        _step_path(path, definition, steps, count): sentence
-        for path, sentence in faults.items()
-    }
+    given = steps if isinstance(steps, list) else []
+    spoken: dict[str, str] = {}
+    for path, sentence in faults.items():
+        where = _step_path(path, definition, given)
+        if where is not None:
+            spoken.setdefault(where, sentence)
+    return spoken
 
 
-def _step_path(path: str, definition: Mapping[str, Any], steps: Any, count: int) -> str:
+def _step_path(
+    path: str, definition: Mapping[str, Any], steps: list[Any]
+) -> str | None:
+    """None for what follows from a fault that is named already: a step that is no object has no type either."""
     root, _, rest = path.partition(".")
     place, _, within = rest.partition(".")
     if not place.isdigit() or root not in {"nodes", "edges"}:
@@ -199,9 +213,13 @@ def _step_path(path: str, definition: Mapping[str, Any], steps: Any, count: int)
     if root == "edges":
         source = definition["edges"][index]["source"]
         return f"steps.{int(source.removeprefix('step_')) - 1}"
-    if index >= count:
+    if index >= len(steps):
         return "output"
-    key = within.removeprefix("config.").partition(".")[0]
-    if key in {"conditions", "combine"} and key in steps[index]:
-        within = within.removeprefix("config.")
+    step = steps[index]
+    if not isinstance(step, dict):
+        return None
+    inner = within.removeprefix("config.")
+    key = inner.partition(".")[0]
+    if key in {"conditions", "combine"} and key in step:
+        within = inner
     return f"steps.{index}.{within}" if within else f"steps.{index}"

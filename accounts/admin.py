@@ -1,125 +1,256 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
-from accounts.models import ApiKey, Company, Membership, User
+from accounts.models import ApiKey, Company, Membership, User, normalise_email
 from accounts.services import delete_api_key
-from craft.admin import ConsoleAdmin
+from craft.admin import (
+    CompanyColumn,
+    ConsoleAdmin,
+    company_columns,
+    count_of,
+    is_operator,
+)
+from craft.admin.shown import (
+    as_figure,
+    as_link,
+    as_moment,
+    as_row_link,
+    joined,
+    list_of,
+)
 
-admin.site.unregister(Group)
+admin.site.unregister(Group)  # there is one kind of operator
+
+
+class MembershipFormSet(InlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        for form in self.deleted_forms:
+            if form.instance.is_owner:
+                raise ValidationError(
+                    f"{form.instance.user} owns {form.instance.company} and can't be taken out of it."
+                )
 
 
 class MembershipInline(TabularInline):
     model = Membership
+    formset = MembershipFormSet
     extra = 0
-    autocomplete_fields = ["user", "company"]
+    verbose_name = "person"
+    verbose_name_plural = "people"
+    hide_title = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request)
+
+    has_add_permission = has_view_permission
+    has_change_permission = has_view_permission
+    has_delete_permission = has_view_permission
+
+    @admin.display(description="Since")
+    def since(self, membership: Membership) -> SafeString:
+        return as_moment(membership.created_at if membership.pk else None)
+
+
+class PersonInline(MembershipInline):
+    """The people of a company."""
+
+    autocomplete_fields = ["user"]
+    fields = ["user", "role", "is_owner", "since"]
+    readonly_fields = ["is_owner", "since"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("user", "company")  # type: ignore[no-any-return]  # unfold is not typed
+
+
+class PlaceInline(MembershipInline):
+    """The companies of a person."""
+
+    verbose_name = "company"
+    verbose_name_plural = "companies"
+    autocomplete_fields = ["company"]
+    fields = ["company", "role", "is_owner", "since"]
+    readonly_fields = ["is_owner", "since"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("user", "company")  # type: ignore[no-any-return]  # unfold is not typed
 
 
 @admin.register(Company)
 class CompanyAdmin(ConsoleAdmin):
-    list_display = ["name", "id", "people", "created_at"]
-    search_fields = ["name", "id"]
-    inlines = [MembershipInline]
+    """A company comes with its owner and its plan, by registering, so none is added here; and none is deleted with all that it made."""
+
+    search_fields = ["name", "=id"]
+    ordering = ["-id"]
+    fields = ["name"]
+    inlines = [PersonInline]
+    change_form_template = "accounts/admin/company.html"
+    empty_hint = "A company comes into being when somebody registers: POST /v1/auth/register, or the API console."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        shown = [_as_column(*pair) for pair in company_columns().items()]
+        return ["name", "people", *shown, "since"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Company]:
-        return super().get_queryset(request).annotate(people_count=Count("memberships"))
+        values = {column.name: column.value() for column in company_columns().values()}
+        rows: QuerySet[Company] = super().get_queryset(request)
+        people = count_of(Membership)
+        return rows.annotate(people_count=people, **values)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        company = context["original"]
+        figures = [
+            (column.title, getattr(company, column.name), _list(model, company))
+            for model, column in company_columns().items()
+        ]
+        context["figures"] = figures
+        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]  # unfold is not typed
 
     @admin.display(ordering="people_count")
     def people(self, company: Any) -> int:
         return int(company.people_count)
 
+    @admin.display(description="Since", ordering="created_at")
+    def since(self, company: Company) -> SafeString:
+        return as_moment(company.created_at)
+
+
+def _list(model: type[Model], company: Company) -> str:
+    return list_of(model, company__id__exact=company.pk)
+
+
+def _as_column(
+    model: type[Model], column: CompanyColumn
+) -> Callable[[Company], SafeString]:
+    @admin.display(description=column.title, ordering=column.name)
+    def shown(company: Company) -> SafeString:
+        return as_link(_list(model, company), as_figure(getattr(company, column.name)))
+
+    shown.__name__ = column.name
+    return shown
+
 
 @admin.register(User)
-class UserAdmin(ConsoleAdmin, DjangoUserAdmin):
+class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  # its stubs narrow the paginator, and unfold has none
+    """A person who is to lose access is made inactive: deleting them would take what they made out of their companies' history."""
+
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = [
         "email",
         "full_name",
-        "companies",
+        "places",
         "is_verified",
         "is_staff",
         "is_active",
-        "last_login",
+        "seen",
+        "since",
     ]
     list_filter = ["is_staff", "is_active", "is_verified"]
-    search_fields = ["email", "full_name"]
+    search_fields = ["email", "full_name", "memberships__company__name"]
     ordering = ["-id"]
-    filter_horizontal: list[str] = []
-    readonly_fields = ["last_login", "created_at"]
-    inlines = [MembershipInline]
+    filter_horizontal = ()
+    readonly_fields = ["id", "seen", "since"]
+    inlines = [PlaceInline]
     fieldsets = [
-        (None, {"fields": ["email", "full_name", "password"]}),
+        (None, {"fields": ["email", "full_name", "id", "password"]}),
         (
             "Standing",
-            {
-                "fields": [
-                    "is_active",
-                    "is_verified",
-                    "is_staff",
-                    "is_superuser",
-                    "last_login",
-                    "created_at",
-                ]
-            },
+            {"fields": ["is_active", "is_verified", "is_staff", "seen", "since"]},
         ),
     ]
     add_fieldsets = [
-        (None, {"fields": ["email", "full_name", "password1", "password2"]})
+        (None, {"fields": ["email", "full_name", "password1", "password2", "is_staff"]})
     ]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("memberships__company")
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
-    @admin.display
-    def companies(self, user: User) -> str:
-        return (
-            ", ".join(membership.company.name for membership in user.memberships.all())
-            or "-"
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        rows: QuerySet[User] = super().get_queryset(request)
+        return rows.prefetch_related("memberships__company")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Nobody locks themselves out."""
+        own = (
+            ["is_active", "is_staff"] if obj is not None and obj == request.user else []
         )
+        return [*super().get_readonly_fields(request, obj), *own]
+
+    def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return super().get_inline_instances(request, obj) if obj is not None else []
+
+    def save_model(self, request: Any, obj: User, form: Any, change: bool) -> None:
+        obj.email = normalise_email(obj.email)
+        super().save_model(request, obj, form, change)
+
+    @admin.display(description="Companies")
+    def places(self, user: User) -> SafeString:
+        return joined(
+            [
+                format_html(
+                    '{} <span class="craft-quiet">{}</span>',
+                    as_row_link(membership.company),
+                    "owner" if membership.is_owner else membership.role,
+                )
+                for membership in user.memberships.all()
+            ]
+        )
+
+    @admin.display(description="Signed in", ordering="last_login")
+    def seen(self, user: User) -> SafeString:
+        return as_moment(user.last_login)
+
+    @admin.display(description="Since", ordering="created_at")
+    def since(self, user: User) -> SafeString:
+        return as_moment(user.created_at)
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConsoleAdmin):
     """Keys are seen and ended here, never made: a secret is shown to its owner alone."""
 
-    list_display = [
-        "name",
-        "shown",
-        "company",
-        "owner",
-        "may",
-        "last_used_at",
-        "created_at",
-    ]
+    list_display = ["name", "shown", "of_company", "owner", "may", "used", "since"]
     list_select_related = ["company", "membership__user"]
-    search_fields = [
-        "name",
-        "id",
-        "last_four",
-        "company__name",
-        "membership__user__email",
-    ]
-    readonly_fields = [
-        "name",
-        "shown",
-        "company",
-        "owner",
-        "may",
-        "last_used_at",
-        "created_at",
-    ]
+    list_filter = [("company", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    search_fields = ["name", "last_four", "company__name", "membership__user__email"]
+    ordering = ["-id"]
+    readonly_fields = ["name", "shown", "of_company", "owner", "may", "used", "since"]
     fields = readonly_fields
+    empty_hint = "Keys are made by their owners: POST /v1/api-keys. The secret is shown to them, once."
+    company_column = CompanyColumn("key_count", "Keys", lambda: count_of(ApiKey))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        rows: QuerySet[ApiKey] = super().get_queryset(request)
+        return rows.select_related("company", "membership__user")
 
     def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
         delete_api_key(obj)
@@ -129,13 +260,25 @@ class ApiKeyAdmin(ConsoleAdmin):
             delete_api_key(api_key)
 
     @admin.display(description="Key")
-    def shown(self, api_key: ApiKey) -> str:
-        return f"{api_key.prefix}…{api_key.last_four}"
+    def shown(self, api_key: ApiKey) -> SafeString:
+        return format_html("<code>{}…{}</code>", api_key.prefix, api_key.last_four)
+
+    @admin.display(description="Company", ordering="company__name")
+    def of_company(self, api_key: ApiKey) -> SafeString:
+        return as_row_link(api_key.company)
 
     @admin.display(ordering="membership__user__email")
-    def owner(self, api_key: ApiKey) -> str:
-        return api_key.membership.user.email
+    def owner(self, api_key: ApiKey) -> SafeString:
+        return as_row_link(api_key.membership.user)
 
     @admin.display(description="Permissions")
     def may(self, api_key: ApiKey) -> str:
         return ", ".join(api_key.permissions)
+
+    @admin.display(description="Last used", ordering="last_used_at")
+    def used(self, api_key: ApiKey) -> SafeString | str:
+        return as_moment(api_key.last_used_at) if api_key.last_used_at else "never"
+
+    @admin.display(description="Made", ordering="id")
+    def since(self, api_key: ApiKey) -> SafeString:
+        return as_moment(api_key.created_at)

@@ -1,8 +1,10 @@
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.db import models
 from typeid import TypeID
+from uuid_utils import UUID
 
 
 def new_id(prefix: str) -> str:
@@ -28,3 +30,9 @@ class IdField(models.CharField[str, str]):
         for made_here in ("primary_key", "max_length", "editable", "default"):
             kwargs.pop(made_here, None)
         return name, path, [self.prefix], kwargs
+
+
+def lowest_id(prefix: str, moment: datetime) -> str:
+    """Below every id made from this moment on: a bound on time that the primary key's own index serves."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return str(TypeID.from_uuid(UUID(int=milliseconds << 80), prefix=prefix))

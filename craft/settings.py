@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import django_stubs_ext
 import environ
+from django.templatetags.static import static
 
 if sys.platform == "linux":
     # Before 3.51.3 SQLite can corrupt a database in WAL mode, and the system's is often older: the wheel brings its own.
@@ -64,7 +65,9 @@ X_FRAME_OPTIONS = "DENY"
 # --- What is installed ---
 
 INSTALLED_APPS = [
+    "craft",  # before the theme and the admin, whose templates it refines
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -75,7 +78,6 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "craft",
     "accounts",
     "billing",
     "integrations",
@@ -267,9 +269,39 @@ UNFOLD = {
     "SITE_TITLE": "Craft",
     "SITE_HEADER": "Craft",
     "SITE_SUBHEADER": "Operator console",
-    "SITE_SYMBOL": "bolt",
+    "SITE_ICON": lambda request: static("craft/mark.svg"),
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("craft/mark.svg"),
+        }
+    ],
+    "STYLES": [lambda request: static("craft/admin.css")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "workflows.admin.overview.get_context",
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "navigation": "craft.admin.navigation.get_navigation",
+    },
+    "COMMAND": {"search_callback": "craft.admin.navigation.search"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(96.2% .018 272.314)",
+            "100": "oklch(93% .034 272.788)",
+            "200": "oklch(87% .065 274.039)",
+            "300": "oklch(78.5% .115 274.713)",
+            "400": "oklch(67.3% .182 276.935)",
+            "500": "oklch(58.5% .233 277.117)",
+            "600": "oklch(51.1% .262 276.966)",
+            "700": "oklch(45.7% .24 277.023)",
+            "800": "oklch(39.8% .195 277.366)",
+            "900": "oklch(35.9% .144 278.697)",
+            "950": "oklch(25.7% .09 281.288)",
+        },
+    },
 }
 
 # --- Logs ---

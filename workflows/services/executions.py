@@ -170,6 +170,13 @@ inbox = Inbox()
 
 def cancel_execution(execution: Execution) -> Execution:
     """End it as cancelled: at once where no process runs it, otherwise within a second. Raises ConflictError when it is over."""
+    request_cancel(execution)
+    wait_for_ends([execution])
+    return execution
+
+
+def request_cancel(execution: Execution) -> None:
+    """End it where no process runs it; otherwise tell the process, and don't wait. Raises ConflictError when it is over."""
     if execution.is_over:
         raise ConflictError(f"This execution is {execution.status} already.")
     Execution.unscoped.filter(pk=execution.pk, cancel_requested_at=None).update(
@@ -178,21 +185,25 @@ def cancel_execution(execution: Execution) -> Execution:
     execution.refresh_from_db()
     if not journal.end_unclaimed(execution, status=Status.CANCELLED):
         slices.running_here.cancel(execution.pk)
-        _wait_for_end(execution)
-    return execution
 
 
-def _wait_for_end(execution: Execution, *, seconds: float = 1.0) -> None:
-    """A process has the execution: give it the second in which it sees the flag."""
+def wait_for_ends(executions: Sequence[Execution], *, seconds: float = 1.0) -> None:
+    """Processes have the executions: give them the second in which they see the flag."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    left = list(executions)
+    while left and time.monotonic() < until:
+        left = [execution for execution in left if not _has_ended(execution)]
+        if left:
+            time.sleep(0.05)
+
+
+def _has_ended(execution: Execution) -> bool:
+    if not execution.is_over:
         execution.refresh_from_db()
-        if execution.is_over or (
-            execution.status in {Status.PENDING, Status.WAITING}
-            and journal.end_unclaimed(execution, status=Status.CANCELLED)
-        ):
-            return
-        time.sleep(0.05)
+    return execution.is_over or (
+        execution.status in {Status.PENDING, Status.WAITING}
+        and journal.end_unclaimed(execution, status=Status.CANCELLED)
+    )
 
 
 def rerun_execution(execution: Execution, *, user: User | None) -> Execution:

@@ -1,0 +1,210 @@
+"""What every page of the operator console shares: who may see it, how rows are found and counted, and that what an operator does is known to be theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from craft.admin.shown import DASH, as_link, as_moment
+from craft.api.limits import address_of
+from craft.events import Actor, current_actor
+from craft.fields import IdField
+
+AN_ID = re.compile(r"([a-z]+)_[0-9a-z]{26}")
+COUNTED = 10_000
+"""A list says how many rows it has up to here, so that opening it never reads a whole table."""
+
+
+def is_operator(request: HttpRequest) -> bool:
+    """There is one kind of operator, and they may do what the console offers."""
+    return bool(request.user.is_active and getattr(request.user, "is_staff", False))
+
+
+@dataclass(frozen=True)
+class CompanyColumn:
+    """What the console says of each company about one kind of row. `value` refers to the company as OuterRef("pk")."""
+
+    name: str
+    title: str
+    value: Callable[[], Combinable]
+
+
+def count_of(model: type[models.Model]) -> Combinable:
+    """How many rows each company has, as a column: no query per company."""
+    rows = model._default_manager.filter(company=OuterRef("pk"))
+    own = rows.order_by().values("company")
+    return Coalesce(Subquery(own.values(number=Count("pk"))), 0)
+
+
+class ConsolePaginator(Paginator[Any]):
+    template_name = "craft/admin/pagination.html"
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[: COUNTED + 1].count())
+
+    @property
+    def is_cut(self) -> bool:
+        return self.count > COUNTED
+
+
+class ConsoleList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = (
+                self.result_count
+            )  # else the header offers to "show all"
+
+
+class ConsoleAdmin(ModelAdmin):
+    """An operator sees all companies: the console reads through `unscoped`, which is these models' default manager."""
+
+    list_per_page = 50
+    list_fullwidth = True
+    show_full_result_count = False
+    paginator = ConsolePaginator
+    compressed_fields = True
+    empty_value_display = DASH
+    empty_hint = ""
+    """What to do when there is nothing in the list."""
+    company_column: CompanyColumn | None = None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ConsoleList
+
+    # --- Who may ---
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    def has_view_permission(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> bool:
+        return is_operator(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> bool:
+        return is_operator(request)
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> bool:
+        return is_operator(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        urls = super().get_urls()
+        for url in urls:
+            url.callback = as_operator(url.callback)
+        return urls  # type: ignore[no-any-return]  # unfold is not typed
+
+    # --- Finding rows ---
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """A whole id finds its row, or the rows that belong to it, by an index; anything else is looked for in `search_fields`."""
+        given = AN_ID.fullmatch(search_term.strip())
+        if given is None:
+            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]  # unfold is not typed
+        pk = self.model._meta.pk
+        if isinstance(pk, IdField) and pk.prefix == given[1]:
+            return queryset.filter(pk=given[0]), False
+        belongs = Q(pk__in=[])
+        for field in self.model._meta.concrete_fields:
+            if isinstance(field, models.ForeignKey):
+                target = field.target_field
+                if isinstance(target, IdField) and target.prefix == given[1]:
+                    belongs |= Q(**{field.name: given[0]})
+        return queryset.filter(belongs), False
+
+
+class ReadOnlyAdmin(ConsoleAdmin):
+    """Rows that the platform writes: looked at, never edited."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> bool:
+        return False
+
+
+def as_operator(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """What a service publishes from here says who did it."""
+
+    @wraps(view)
+    def acting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            current_actor.set(Actor(str(request.user.pk), None, address_of(request)))
+        return view(request, *args, **kwargs)
+
+    return acting
+
+
+def company_columns() -> dict[type[models.Model], CompanyColumn]:
+    """What the apps above have to say of each company."""
+    return {
+        model: model_admin.company_column
+        for model, model_admin in admin.site._registry.items()
+        if isinstance(model_admin, ConsoleAdmin) and model_admin.company_column
+    }
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(ReadOnlyAdmin):
+    """What operators did in this console."""
+
+    list_display = ["moment", "user", "deed", "what", "kind"]
+    list_display_links = None
+    list_select_related = ["user", "content_type"]
+    list_filter = ["action_flag"]
+    search_fields = ["object_repr", "object_id", "user__email"]
+    ordering = ["-id"]
+    fields = ["action_time", "user", "deed", "what", "kind"]
+    readonly_fields = fields
+    empty_hint = "Nobody has changed anything here yet."
+
+    @admin.display(description="When", ordering="id")
+    def moment(self, entry: LogEntry) -> SafeString:
+        return as_moment(entry.action_time)
+
+    @admin.display(description="Did")
+    def deed(self, entry: LogEntry) -> str:
+        return entry.get_change_message() or entry.get_action_flag_display()
+
+    @admin.display(description="To")
+    def what(self, entry: LogEntry) -> SafeString | str:
+        url = None if entry.is_deletion() else entry.get_admin_url()
+        return as_link(url, entry.object_repr) if url else entry.object_repr
+
+    @admin.display
+    def kind(self, entry: LogEntry) -> str:
+        return str(entry.content_type or DASH)

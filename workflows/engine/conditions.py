@@ -233,7 +233,7 @@ def _compile_condition(
     when_missing = op in _TRUE_WHEN_MISSING
     find = _compile_field(condition["field"])
     value = compile_value(condition.get("value"))
-    constant = value.evaluate({}, Budget()) if value.is_constant else None
+    constant = value.constant
 
     def check(data: Any, scope: Mapping[str, Any], budget: Budget) -> bool:
         found = find(data, scope, budget)

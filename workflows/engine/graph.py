@@ -184,7 +184,8 @@ class _Draft:
     handles: frozenset[str] | None
     """None where they can't be known, because the config is at fault."""
     raw: dict[str, Any]
-    references: list[tuple[str, frozenset[tuple[str, ...]]]]
+    references: list[tuple[str, Any, frozenset[tuple[str, ...]]]]
+    """What refers to something: where it stands, itself, and what it refers to."""
     resolvable: Value | None = None
     run_if: Value | None = None
     incoming: list[Edge] = field(default_factory=list)
@@ -403,25 +404,26 @@ class _Compiler:
                 self._fault(fault, sentence)
 
     def _compiled(self, draft: _Draft, value: Any, path: str) -> Value | None:
-        """The compiled value, or None and all its faults. Its references are kept, to be judged once the graph is known."""
+        """The compiled value, or None and all its faults. What refers to something is kept, to be judged once the graph is known."""
         try:
             compiled = compile_value(value)
         except ExpressionError as error:
             self._fault(_joined(path, error), error.reason)
-            compiled = None
-        if compiled is None or compiled.references:
-            for where, part in _strings_in(value, path):
-                if "{{" in part or "{%" in part:
-                    self._read_text(draft, part, where)
+            self._read_texts(draft, value, path)
+            return None
+        if compiled.references:
+            draft.references.append((path, value, compiled.references))
         return compiled
 
-    def _read_text(self, draft: _Draft, text: str, path: str) -> None:
-        try:
-            references = compile_value(text).references
-        except ExpressionError as error:
-            self._fault(path, error.reason)
-        else:
-            draft.references.append((path, references))
+    def _read_texts(self, draft: _Draft, value: Any, path: str) -> None:
+        """One by one, so that a fault in one does not hide those in the others."""
+        for where, text in _strings_in(value, path):
+            try:
+                references = compile_value(text).references
+            except ExpressionError as error:
+                self._fault(where, error.reason)
+            else:
+                draft.references.append((where, text, references))
 
     # Edges
 
@@ -588,11 +590,11 @@ class _Compiler:
     def _check_references(self, order: list[_Draft]) -> None:
         before = _ancestors(order)
         for draft in order:
-            for path, references in draft.references:
+            for path, value, references in draft.references:
                 for reference in sorted(references):
                     fault = self._judge(draft, reference, before)
-                    if fault:
-                        self._fault(path, fault)
+                    if fault is not None:
+                        self._fault(_place_of(reference, value, path), fault)
 
     def _judge(
         self,
@@ -601,9 +603,8 @@ class _Compiler:
         before: Callable[[str, str], bool],
     ) -> str | None:
         root = reference[0]
-        names = ROOT_NAMES | getattr(draft.node, "names", frozenset())
-        if root not in names:
-            return f"'{root}' is unknown.{suggestion(root, names)} There are: {', '.join(sorted(names))}."
+        if root not in ROOT_NAMES:
+            return f"'{root}' is unknown.{suggestion(root, ROOT_NAMES)} There are: {', '.join(sorted(ROOT_NAMES))}."
         if root != "nodes" or len(reference) < 2:
             return None
         target = reference[1]
@@ -685,6 +686,13 @@ def _arrows(circle: list[str]) -> str:
 
 def _joined(path: str, error: ExpressionError) -> str:
     return ".".join([path, *map(str, error.path)])
+
+
+def _place_of(reference: tuple[str, ...], value: Any, path: str) -> str:
+    for where, text in _strings_in(value, path):
+        if "{{" in text and reference in compile_value(text).references:
+            return where
+    return path
 
 
 def _strings_in(value: Any, path: str) -> Iterator[tuple[str, str]]:

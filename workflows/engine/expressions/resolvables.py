@@ -1,7 +1,7 @@
 """From a JSON value whose strings may hold `{{ … }}` to something that can be resolved, again and again, by any thread."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ class Value:
     __slots__ = ()
 
     is_constant = False
+    constant: Any = None
+    """Its value, where it is constant: not to be changed."""
     references: frozenset[tuple[str, ...]] = _NO_REFERENCES
 
     def resolve(self, scope: Mapping[str, Any]) -> Any:
@@ -53,16 +55,16 @@ class Value:
 
 
 class _Constant(Value):
-    __slots__ = ("_is_scalar", "_value")
+    __slots__ = ("_is_scalar", "constant")
 
     is_constant = True
 
     def __init__(self, value: Any) -> None:
-        self._value = value
+        self.constant = value
         self._is_scalar = type(value) in SCALARS
 
     def evaluate(self, scope: Mapping[str, Any], budget: Budget) -> Any:
-        return self._value if self._is_scalar else copy(self._value)
+        return self.constant if self._is_scalar else copy(self.constant)
 
 
 class _Expression(Value):
@@ -120,7 +122,7 @@ class _List(Value):
 
     def __init__(self, items: list[Value]) -> None:
         self._items = items
-        self.references = frozenset().union(*(item.references for item in items))
+        self.references = _joined(items)
 
     def evaluate(self, scope: Mapping[str, Any], budget: Budget) -> Any:
         resolved = []
@@ -138,9 +140,7 @@ class _Object(Value):
 
     def __init__(self, items: dict[str, Value]) -> None:
         self._items = items
-        self.references = frozenset().union(
-            *(item.references for item in items.values())
-        )
+        self.references = _joined(items.values())
 
     def evaluate(self, scope: Mapping[str, Any], budget: Budget) -> Any:
         resolved = {}
@@ -153,6 +153,11 @@ class _Object(Value):
         return resolved
 
 
+def _joined(items: Iterable[Value]) -> frozenset[tuple[str, ...]]:
+    found = [item.references for item in items if item.references]
+    return found[0] if len(found) == 1 else _NO_REFERENCES.union(*found)
+
+
 def compile_value(value: Any) -> Value:
     """Raises an ExpressionSyntaxError, whose `path` says where in the value."""
     return _compile(value, MAX_DEPTH)
@@ -161,30 +166,38 @@ def compile_value(value: Any) -> Value:
 def _compile(value: Any, depth: int) -> Value:
     if type(value) is str:
         return compile_text(value)
-    if not isinstance(value, dict | list):
-        return _Constant(value)
-    if depth == 0:
-        raise ExpressionSyntaxError(f"It nests deeper than {MAX_DEPTH} levels.")
-    if isinstance(value, list):
-        items = [_compile_at(place, item, depth) for place, item in enumerate(value)]
-        if all(item.is_constant for item in items):
-            return _Constant(copy(value))
-        return _List(items)
-    members = {key: _compile_member(key, item, depth) for key, item in value.items()}
-    if all(member.is_constant for member in members.values()):
-        return _Constant(copy(value))
+    if type(value) is dict:
+        return _compile_object(value, depth)
+    if type(value) is list:
+        return _compile_list(value, depth)
+    return _Constant(value)
+
+
+def _compile_object(value: dict[str, Any], depth: int) -> Value:
+    members: dict[str, Value] = {}
+    is_constant = True
+    for key, item in value.items():
+        if "{{" in key:
+            raise ExpressionSyntaxError(
+                f"An expression can't stand in a key: '{key[:40]}'."
+            )
+        members[key] = member = _compile_part_of(key, item, depth)
+        is_constant = is_constant and member.is_constant
+    if is_constant:
+        return _Constant({key: member.constant for key, member in members.items()})
     return _Object(members)
 
 
-def _compile_member(key: str, value: Any, depth: int) -> Value:
-    if "{{" in key:
-        raise ExpressionSyntaxError(
-            f"An expression can't stand in a key: '{key[:40]}'."
-        )
-    return _compile_at(key, value, depth)
+def _compile_list(value: list[Any], depth: int) -> Value:
+    items = [_compile_part_of(place, item, depth) for place, item in enumerate(value)]
+    if all(item.is_constant for item in items):
+        return _Constant([item.constant for item in items])
+    return _List(items)
 
 
-def _compile_at(part: str | int, value: Any, depth: int) -> Value:
+def _compile_part_of(part: str | int, value: Any, depth: int) -> Value:
+    if depth == 0:
+        raise ExpressionSyntaxError(f"It nests deeper than {MAX_DEPTH} levels.")
     try:
         return _compile(value, depth - 1)
     except ExpressionError as error:

@@ -99,9 +99,7 @@ def _parse(sql: str, rules: Dialect) -> exp.Expr:
 # --- Tables ---
 
 
-def _bind_tables(
-    tree: exp.Expr, own: dict[str, str], rules: Dialect
-) -> list[str]:
+def _bind_tables(tree: exp.Expr, own: dict[str, str], rules: Dialect) -> list[str]:
     """Write every table out in full, so that its name can mean nothing but the source's own table; return those that are used."""
     used: dict[str, None] = {}
     for table in tree.find_all(exp.Table):

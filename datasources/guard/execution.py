@@ -1,31 +1,27 @@
-"""Answers a query over a source's Parquet files, on DuckDB. Jobs of the sandbox: nothing here runs in a process of ours.
+"""Answers a query over a source's Parquet files. Jobs of the sandbox: nothing here runs in a process of ours.
 
 DuckDB's own locks come last, behind the sandbox's: it may open files of the source's folder only, no extension, no setting can be changed any more, and it
-keeps to its memory and its one thread. The zygote holds a database with nothing in it, opened once, without a thread; a child goes on from there.
+keeps to its memory and its one thread. The zygote holds an empty database, opened once; a child goes on from there.
 """
 
 from __future__ import annotations
 
-import base64
-import datetime
-import decimal
 import json
-import math
+import re
 import time
-import uuid
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from datasources.connectors import files
+from datasources.connectors.files import distinct, plain
 from datasources.guard import QueryError, check
 from datasources.guard.dialects import DUCKDB
 
-MEMORY = "256MB"
-SPILL = "512MB"
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+MEMORY = "256MB"  # what DuckDB keeps to; the process may use more, for what DuckDB does not count
+FETCH_ROWS = 500
 
 # Answered once in the zygote, so that children find the catalogue's entries and the code pages they need.
 WARMING = (
@@ -36,53 +32,33 @@ WARMING = (
 )
 
 
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    """One empty database per process; the zygote's is what all children start with."""
-    settings: dict[str, Any] = {
-        "threads": 1,
-        "async_threads": 0,  # a process that forks must have no other thread
-        "memory_limit": MEMORY,
-        "max_temp_directory_size": SPILL,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_community_extensions": False,
-        "python_enable_replacements": False,
-        "enable_external_file_cache": False,
-        "allow_persistent_secrets": False,
-    }
-    database = duckdb.connect(":memory:", config=settings)
-    database.execute("SET TimeZone = 'UTC'")
-    return database
-
-
 def prepare() -> None:
-    connection = _database().cursor()
     for query in WARMING:
-        connection.execute(
-            check(query, dialect="duckdb", tables=(), row_limit=10).sql
-        ).fetchall()
-        _check_reading(connection, query, set())
+        checked = check(query, dialect=DUCKDB.name, tables=(), row_limit=10)
+        _check_reading(files.database(), checked.sql, set())
+        files.database().execute(checked.sql).fetchall()
 
 
 def answer(payload: dict[str, Any]) -> dict[str, Any]:
     """`sql, tables: {name: file}, folder, row_limit, byte_limit` → `columns, rows, truncated, tables, milliseconds`."""
     started = time.perf_counter()
-    files: dict[str, str] = payload["tables"]
+    tables: dict[str, str] = payload["tables"]
     checked = check(
-        payload["sql"], dialect="duckdb", tables=files, row_limit=payload["row_limit"]
+        payload["sql"],
+        dialect=DUCKDB.name,
+        tables=tables,
+        row_limit=payload["row_limit"],
     )
-    connection = _database().cursor()  # an own session: own random numbers
-    _check_reading(connection, checked.sql, set(files))
-    _open(connection, payload["folder"], {name: files[name] for name in checked.tables})
-    try:
-        columns, rows, truncated = _fetch(
-            connection, checked.sql, payload["row_limit"], payload["byte_limit"]
+    folder = Path(payload["folder"])
+    connection = files.session(folders=[folder], memory=MEMORY)
+    _check_reading(connection, checked.sql, set(tables))
+    for name in checked.tables:
+        path = files.text(folder / tables[name])
+        connection.execute(
+            f"CREATE VIEW memory.main.{files.name(name)} AS FROM read_parquet({path})"
         )
-    except duckdb.OutOfMemoryException:
-        raise MemoryError from None
-    except duckdb.Error as error:
-        raise QueryError(_explain(error, payload["folder"])) from None
+    files.lock(connection)
+    columns, rows, truncated = _answer(connection, checked.sql, payload)
     return {
         "columns": columns,
         "rows": rows,
@@ -92,41 +68,10 @@ def answer(payload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _open(
-    connection: duckdb.DuckDBPyConnection, folder: str, files: dict[str, str]
-) -> None:
-    """Make the tables that are asked for, and close the doors."""
-    connection.execute(f"SET temp_directory = {_text(str(Path.cwd() / 'spill'))}")
-    connection.execute(f"SET allowed_directories = [{_text(folder)}]")
-    connection.execute("SET enable_external_access = false")
-    for name, file in files.items():
-        connection.execute(
-            f"CREATE VIEW memory.main.{_name(name)} AS FROM read_parquet({_text(str(Path(folder) / file))})"
-        )
-    connection.execute("SET lock_configuration = true")
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"'
-
-
 # --- How DuckDB reads it ---
 
-READABLE = {
-    "BASE_TABLE",
-    "SUBQUERY",
-    "JOIN",
-    "EXPRESSION_LIST",
-    "EMPTY",
-    "EMPTY_FROM",
-    "TABLE_FUNCTION",
-    "PIVOT",
-    "COLUMN_DATA",
-}
+QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+READ_FROM = {"BASE_TABLE", "SUBQUERY", "JOIN", "EXPRESSION_LIST", "EMPTY", "TABLE_FUNCTION", "PIVOT"}  # fmt: skip
 
 
 def _check_reading(
@@ -149,27 +94,32 @@ def _check_reading(
 
 
 def _check_part(node: dict[str, Any], tables: set[str], ctes: set[str]) -> None:
+    kind = node.get("type")
     if "function_name" in node:
-        name = node["function_name"].lower()
-        if name[:1].isalpha() and name not in DUCKDB.functions and name != "count_star":
-            raise QueryError(f"The function {name}() may not be used.")
-    if (
-        node.get("type") == "TABLE_FUNCTION"
-        and node["function"]["function_name"].lower() not in DUCKDB.table_functions
-    ):
-        raise QueryError(f"{node['function']['function_name']}() can't be read from.")
-    if node.get("type") == "BASE_TABLE":
-        path = tuple(node["qualified_name"]["path"])
-        if not (path[:-1] == DUCKDB.schema and path[-1] in tables) and not (
-            len(path) == 1 and path[0].lower() in ctes
-        ):
-            raise QueryError(f"There is no table {'.'.join(path)!r} in this source.")
-    if str(node.get("type", "")).endswith("_REF") and node["type"] not in {
-        "COLUMN_REF",
-        "POSITIONAL_REFERENCE",
-        "LAMBDA_REF",
-    }:
-        raise QueryError(f"{node['type']} may not be used in a query.")
+        _check_function(node["function_name"].lower(), DUCKDB.functions)
+    if "cte_map" in node and kind not in QUERIES:
+        raise QueryError(f"{kind} may not be used.")
+    if "class" not in node and "alias" in node and "sample" in node:
+        if kind not in READ_FROM:
+            raise QueryError(f"{kind} can't be read from.")
+        if kind == "TABLE_FUNCTION":
+            name = node["function"]["function_name"].lower()
+            _check_function(name, DUCKDB.table_functions)
+        if kind == "BASE_TABLE":
+            _check_table(tuple(node["qualified_name"]["path"]), tables, ctes)
+
+
+def _check_function(name: str, allowed: frozenset[str]) -> None:
+    is_operator = re.search(r"\w", name) is None
+    if not is_operator and name not in allowed:
+        raise QueryError(f"The function {name}() may not be used.")
+
+
+def _check_table(path: tuple[str, ...], tables: set[str], ctes: set[str]) -> None:
+    is_own = path[:-1] == DUCKDB.schema and path[-1] in tables
+    is_cte = len(path) == 1 and path[0].lower() in ctes
+    if not is_own and not is_cte:
+        raise QueryError(f"There is no table {'.'.join(path)!r} in this source.")
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
@@ -185,94 +135,51 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 # --- What it answers ---
 
+Answer = tuple[list[dict[str, str]], list[dict[str, Any]], bool]
+
+
+def _answer(
+    connection: duckdb.DuckDBPyConnection, sql: str, payload: dict[str, Any]
+) -> Answer:
+    try:
+        return _fetch(connection, sql, payload["row_limit"], payload["byte_limit"])
+    except duckdb.OutOfMemoryException:
+        raise MemoryError from None
+    except duckdb.Error as error:
+        folder = f"{payload['folder'].rstrip('/')}/"
+        raise QueryError(files.explain(error).replace(folder, "")) from None
+
 
 def _fetch(
     connection: duckdb.DuckDBPyConnection, sql: str, row_limit: int, byte_limit: int
-) -> tuple[list[dict[str, str]], list[dict[str, Any]], bool]:
+) -> Answer:
     cursor = connection.execute(sql)
-    names = _distinct([column[0] for column in cursor.description or []])
+    described = cursor.description or []
+    names = distinct([column[0] for column in described])
+    types = [str(column[1]) for column in described]
     columns = [
-        {"name": name, "type": str(column[1])}
-        for name, column in zip(names, cursor.description or [], strict=True)
+        {"name": name, "type": kind} for name, kind in zip(names, types, strict=True)
     ]
     rows: list[dict[str, Any]] = []
     size = 0
-    while batch := cursor.fetchmany(500):
+    while batch := cursor.fetchmany(FETCH_ROWS):
         for values in batch:
-            if len(rows) == row_limit:
-                return columns, rows, True
             row = {
-                name: plain(value) for name, value in zip(names, values, strict=True)
+                name: _value(value, kind)
+                for name, value, kind in zip(names, values, types, strict=True)
             }
             size += len(json.dumps(row))
-            if size > byte_limit:
-                if not rows:
-                    raise QueryError(
-                        "A row of the answer is too large: ask for fewer or shorter columns."
-                    )
+            if len(rows) == row_limit or (size > byte_limit and rows):
                 return columns, rows, True
+            if size > byte_limit:
+                raise QueryError(
+                    "A row of the answer is too large: ask for fewer or shorter columns."
+                )
             rows.append(row)
     return columns, rows, False
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """`id, id` → `id, id_1`: a row is an object, and no column may hide another."""
-    taken: set[str] = set()
-    distinct = []
-    for name in names:
-        candidate, number = name, 0
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken.add(candidate)
-        distinct.append(candidate)
-    return distinct
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: numbers are numbers, what no number can be (NaN, infinity) is null, times are ISO 8601, bytes are base64."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case decimal.Decimal():
-            return plain(
-                int(value)
-                if value == value.to_integral_value() and value.as_tuple().exponent == 0
-                else float(value)
-            )
-        case datetime.datetime() if value.tzinfo is not None:
-            return value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat() + "Z"
-        case datetime.datetime() | datetime.date() | datetime.time():
-            return value.isoformat()
-        case datetime.timedelta():
-            return _iso_duration(value)
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(bytes(value)).decode()
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case dict():
-            return {
-                key if isinstance(key, str) else str(plain(key)): plain(item)
-                for key, item in value.items()
-            }
-        case uuid.UUID():
-            return str(value)
-    return str(value)
-
-
-def _iso_duration(value: datetime.timedelta) -> str:
-    sign, value = ("-", -value) if value < datetime.timedelta() else ("", value)
-    seconds = (
-        f"{value.seconds}.{value.microseconds:06d}".rstrip("0").rstrip(".")
-        if value.microseconds
-        else str(value.seconds)
-    )
-    return f"{sign}P{value.days}DT{seconds}S"
-
-
-def _explain(error: duckdb.Error, folder: str) -> str:
-    """DuckDB's words, without its drawing of the printed query and without our paths."""
-    text = str(error).partition("\n\nLINE ")[0].replace(folder.rstrip("/") + "/", "")
-    return " ".join(text.split())[:1000]
+def _value(value: Any, kind: str) -> Any:
+    if kind == "JSON" and isinstance(value, str):
+        return plain(json.loads(value))
+    return plain(value)

@@ -1,1 +1,6 @@
-routes: list[tuple[str, type, str]] = []
+from agents.views import AgentViewSet, ModelViewSet
+
+routes = [
+    ("agents", AgentViewSet, "agent"),
+    ("models", ModelViewSet, "model"),
+]

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Company, User
+from agents import events
+from agents.llm import provider_of
+from agents.models import Agent, AgentExecution, AgentVersion, lost_executions
+from agents.runner import TIMEOUT_SECONDS, Turn, TurnResult, run_turn
+from agents.tools.base import ToolContext
+from craft.events import Event, publish
+from craft.exceptions import ConflictError, DomainError, InvalidError
+from craft.leases import Status
+from datasources.models import DataSource
+
+logger = logging.getLogger("craft.agents")
+
+WORKER_LOST = {
+    "code": "worker_lost",
+    "message": "The process that ran this is gone.",
+}
+UNEXPECTED = {
+    "code": "internal_error",
+    "message": "Something went wrong on our side. The log carries it.",
+}
+
+
+# --- Agents ---
+
+
+@transaction.atomic
+def create_agent(
+    *,
+    company: Company,
+    user: User | None,
+    data_sources: Sequence[DataSource] = (),
+    configuration: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Agent:
+    given = {
+        key: value for key, value in (configuration or {}).items() if value is not None
+    }
+    agent = Agent(company=company, created_by=user, configuration=given, **fields)
+    agent.save(force_insert=True)
+    agent.data_sources.set(data_sources)
+    _add_version(agent, user)
+    publish(_event(events.AGENT_CREATED, agent))
+    return agent
+
+
+@transaction.atomic
+def update_agent(
+    agent: Agent,
+    *,
+    user: User | None,
+    data_sources: Sequence[DataSource] | None = None,
+    configuration: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Agent:
+    """Changes what is named. `configuration` is merged key by key; null removes a key. What the agent is told anew makes a new version."""
+    agent = Agent.unscoped.select_for_update().get(pk=agent.pk)
+    merged = _merge(agent.configuration, configuration or {})
+    is_told_anew = merged != agent.configuration
+    agent.configuration = merged
+    if data_sources is not None and _set_sources(agent, data_sources):
+        is_told_anew = True
+    for name, value in changes.items():
+        setattr(agent, name, value)
+    if is_told_anew:
+        agent.version += 1
+    agent.save()
+    if is_told_anew:
+        _add_version(agent, user)
+    publish(_event(events.AGENT_UPDATED, agent))
+    return agent
+
+
+def _merge(kept: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = {**kept, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _set_sources(agent: Agent, sources: Sequence[DataSource]) -> bool:
+    before = set(agent.data_sources.values_list("pk", flat=True))
+    agent.data_sources.set(sources)
+    return before != {source.pk for source in sources}
+
+
+@transaction.atomic
+def delete_agent(agent: Agent) -> None:
+    """Its executions stay: they are records."""
+    event = _event(events.AGENT_DELETED, agent)
+    agent.delete()
+    publish(event)
+
+
+def _add_version(agent: Agent, user: User | None) -> AgentVersion:
+    return AgentVersion.unscoped.create(
+        company_id=agent.company_id,
+        agent=agent,
+        number=agent.version,
+        configuration=agent.configuration,
+        data_sources=sorted(agent.data_sources.values_list("pk", flat=True)),
+        created_by=user,
+    )
+
+
+def _event(kind: str, agent: Agent, **data: Any) -> Event:
+    return Event(
+        kind, agent.company_id, {"agent_id": agent.pk, "name": agent.name, **data}
+    )
+
+
+# --- Executions ---
+
+
+def execute_agent(
+    *,
+    agent: Agent,
+    company: Company,
+    user: User | None,
+    input: str,
+    model: str | None = None,
+    output_format: str = "text",
+    outlet_id: str = "",
+    data_sources: Sequence[DataSource] | None = None,
+    is_preview: bool = False,
+) -> AgentExecution:
+    """Ask the agent and wait for its answer. The row stands before the model is called, and no transaction is open while it is.
+
+    Raises `DomainError`; the execution has then failed, and `details` names it.
+    """
+    if not agent.is_active and not is_preview:
+        raise ConflictError(
+            "This agent is inactive. Set its status to active to run it."
+        )
+    name = model or agent.model
+    provider_of(name)
+    sources = _sources_for(agent, data_sources)
+    execution = AgentExecution.unscoped.create(
+        company=company,
+        agent=agent,
+        agent_name=agent.name,
+        version=agent.version,
+        created_by=user,
+        input=input,
+        model=name,
+        output_format=output_format,
+        outlet_id=outlet_id,
+        is_preview=is_preview,
+    )
+    turn = Turn(
+        input=input,
+        model=name,
+        configuration=agent.configuration,
+        context=ToolContext(company, {source.pk: source for source in sources}),
+        output_format=output_format,
+        timeout_seconds=float(
+            agent.configuration.get("timeout_seconds") or TIMEOUT_SECONDS
+        ),
+    )
+    return _carry_out(execution, turn)
+
+
+def _sources_for(agent: Agent, wanted: Sequence[DataSource] | None) -> list[DataSource]:
+    """The agent's own, or those of them that the caller named."""
+    own = list(agent.data_sources.prefetch_related("tables").order_by("pk"))
+    if wanted is None:
+        return own
+    ids = {source.pk for source in wanted}
+    foreign = sorted(ids - {source.pk for source in own})
+    if foreign:
+        sentence = f"Not a data source of this agent: {', '.join(foreign)}."
+        raise InvalidError(sentence, details={"data_sources": sentence})
+    return [source for source in own if source.pk in ids]
+
+
+def _carry_out(execution: AgentExecution, turn: Turn) -> AgentExecution:
+    started = time.perf_counter()
+    try:
+        result = run_turn(turn)
+    except DomainError as error:
+        _fail(execution, turn, {"code": error.code, "message": error.message}, started)
+        error.details = {**error.details, "execution_id": execution.pk}
+        raise
+    except Exception:
+        _fail(execution, turn, UNEXPECTED, started)
+        raise
+    _complete(execution, result, started)
+    return execution
+
+
+@transaction.atomic
+def _complete(execution: AgentExecution, result: TurnResult, started: float) -> None:
+    execution.finish(
+        Status.COMPLETED,
+        response=result.response,
+        output=result.output,
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
+        cost_micros=result.cost_micros,
+        citations=result.citations,
+        data_sources_queried=result.data_sources_queried,
+        execution_time_ms=_milliseconds(started),
+    )
+    _tell(execution)
+
+
+@transaction.atomic
+def _fail(
+    execution: AgentExecution, turn: Turn, error: dict[str, str], started: float
+) -> None:
+    """What it had read by then is kept: also a failed answer has asked for data."""
+    execution.finish(
+        Status.FAILED,
+        error=error,
+        citations=turn.context.citations,
+        data_sources_queried=turn.context.queried,
+        execution_time_ms=_milliseconds(started),
+    )
+    _tell(execution)
+
+
+def _milliseconds(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)
+
+
+def _tell(execution: AgentExecution) -> None:
+    if execution.is_preview:
+        return
+    data = {
+        "agent_id": execution.agent_id,
+        "execution_id": execution.pk,
+        "status": execution.status,
+        "model": execution.model,
+    }
+    publish(Event(events.AGENT_EXECUTED, execution.company_id, data))
+
+
+def fail_lost_executions() -> int:
+    """End what nobody runs any more: the process that did was stopped in the middle."""
+    count = 0
+    for execution in lost_executions()[:100]:
+        with transaction.atomic():
+            if execution.finish(Status.FAILED, error=WORKER_LOST):
+                _tell(execution)
+                count += 1
+    return count

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from typing import Any
+
+import sqlglot
+
+from agents.tools.base import AgentTool, ToolContext
+from craft.exceptions import DomainError
+from datasources.models import DataSource
+from datasources.services import TableDescription, describe_tables, run_query
+
+DIALECTS = {
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "sqlite": "sqlite",
+}
+"""The SQL that a source speaks, by its engine; files speak DuckDB's."""
+
+MAX_PHRASES = 40
+MAX_PHRASE = 100
+MAX_COLUMNS = 60
+MAX_FOUND = 200
+SAMPLE_ROWS = 3
+PART_OF_A_VALUE = 4
+"""A phrase of fewer letters must be the whole value: `as` stands in too many."""
+
+
+class DescribeData(AgentTool):
+    name = "describe_data"
+    description = (
+        "List the data sources with their tables, columns, types, row counts and a few sample rows. With `find`, also say in which columns these words "
+        "stand as values: call it so when a question names something, such as a customer, a code or a state."
+    )
+    parameters = {
+        "type": "object",
+        "properties": {
+            "find": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": MAX_PHRASE},
+                "maxItems": MAX_PHRASES,
+                "description": "Words or phrases to look for among the values.",
+            },
+        },
+        "additionalProperties": False,
+    }
+
+    def run(self, context: ToolContext, **arguments: Any) -> Any:
+        phrases = [
+            phrase.lower().strip()
+            for phrase in arguments.get("find") or []
+            if phrase.strip()
+        ]
+        described, found = [], []
+        for source in context.sources.values():
+            description = describe(source)
+            described.append(description)
+            if phrases:
+                found += find_values(context, source, description, phrases)
+        return {"sources": described, "found": found}
+
+
+def describe(source: DataSource) -> dict[str, Any]:
+    tables: list[TableDescription] = []
+    error = ""
+    try:
+        tables = describe_tables(source)
+    except DomainError as failure:
+        error = failure.message
+    return {
+        "id": source.pk,
+        "name": source.source_name,
+        "dialect": DIALECTS.get(source.engine, "duckdb"),
+        "tables": [
+            {
+                "name": table["name"],
+                "columns": table["columns"],
+                "row_count": table["row_count"],
+                "sample": table["sample_rows"][:SAMPLE_ROWS],
+            }
+            for table in tables
+        ],
+        "error": error,
+    }
+
+
+def find_values(
+    context: ToolContext,
+    source: DataSource,
+    description: dict[str, Any],
+    phrases: list[str],
+) -> list[dict[str, Any]]:
+    """Where these phrases stand as values, or as words within one. One statement for the whole source."""
+    texts = [
+        (table["name"], column["name"])
+        for table in description["tables"]
+        for column in table["columns"]
+        if is_text(column["type"])
+    ][:MAX_COLUMNS]
+    if not texts:
+        return []
+    parts = " UNION ALL ".join(
+        _search(table, column, phrases) for table, column in texts
+    )
+    sql = f"SELECT * FROM ({parts}) AS found ORDER BY is_part, hits DESC LIMIT {MAX_FOUND}"  # noqa: S608  # of quoted names and values
+    try:
+        sql = in_dialect(sql, description["dialect"])
+        rows = run_query(
+            company=context.company, source=source, sql=sql, row_limit=MAX_FOUND
+        ).rows
+    except DomainError:
+        return []  # a source that can't be searched can still be asked
+    return [
+        hit for phrase in dict.fromkeys(phrases) for hit in _hits(phrase, rows, source)
+    ]
+
+
+def in_dialect(sql: str, dialect: str) -> str:
+    return (
+        sql
+        if dialect == "duckdb"
+        else sqlglot.transpile(sql, read="duckdb", write=dialect)[0]
+    )
+
+
+def is_text(type_name: str) -> bool:
+    upper = type_name.upper()
+    return any(word in upper for word in ("CHAR", "TEXT", "STRING", "ENUM"))
+
+
+def _search(table: str, column: str, phrases: list[str]) -> str:
+    name = _name(column)
+    whole = f"lower({name}) IN ({', '.join(_text(phrase) for phrase in phrases)})"
+    parts = [
+        f"lower({name}) LIKE {_text(f'%{phrase}%')}"
+        for phrase in phrases
+        if len(phrase) >= PART_OF_A_VALUE and not set(phrase) & {"%", "_", "\\"}
+    ]
+    return (
+        f"SELECT {_text(table)} AS table_name, {_text(column)} AS column_name, {name} AS value, count(*) AS hits, "  # noqa: S608  # of quoted names and values
+        f"CASE WHEN {whole} THEN 0 ELSE 1 END AS is_part FROM {_name(table)} WHERE {' OR '.join([whole, *parts])} GROUP BY {name}"
+    )
+
+
+def _hits(
+    phrase: str, rows: list[dict[str, Any]], source: DataSource
+) -> list[dict[str, Any]]:
+    """Whole values win over parts of one: with an `ORD` there is no need for every `Orders Ltd`."""
+    whole = [row for row in rows if str(row["value"]).lower() == phrase]
+    part = [
+        row
+        for row in rows
+        if len(phrase) >= PART_OF_A_VALUE
+        and f" {phrase}" in f" {str(row['value']).lower()}"
+    ]
+    return [
+        {
+            "phrase": phrase,
+            "source_id": source.pk,
+            "table": row["table_name"],
+            "column": row["column_name"],
+            "value": row["value"],
+            "count": row["hits"],
+        }
+        for row in whole or part
+    ]
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,6 +1,7 @@
 """Every error leaves by this door, in one body: DRF's, the domain's and the ones nobody expected."""
 
 import logging
+import math
 from typing import Any
 
 from django.core.exceptions import (
@@ -59,6 +60,7 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
         case DomainError():
             message, code, details = error.message, error.status_code, error.details
             code = invalid_status if code == status.HTTP_400_BAD_REQUEST else code
+            headers = headers_of(error)
         case Http404():
             message, code = "Not found.", 404
         case PermissionDenied():
@@ -75,9 +77,9 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
     return Problem(code, message, request_id_of(request), details), headers
 
 
-def headers_of(error: exceptions.APIException) -> dict[str, str]:
+def headers_of(error: exceptions.APIException | DomainError) -> dict[str, str]:
     wait = getattr(error, "wait", None)
-    return {} if wait is None else {"Retry-After": str(int(wait))}
+    return {} if wait is None else {"Retry-After": str(math.ceil(wait))}
 
 
 def flatten(detail: Any, path: str = "") -> dict[str, str]:

@@ -440,6 +440,26 @@ def test_plain_http_is_refused_with_what_to_do() -> None:
         check_url("http://example.com/")
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://user:password@example.com/", "user name or password"),
+        ("https://@example.com/", "user name or password"),
+        ("https://example.com./", "dot at the end"),
+        (" https://example.com/", "spaces around it"),
+        ("https://example.com/\n", "control characters"),
+        ("https://example.com/\u2028", "control characters"),
+        ("https://[2606:4700::1111%25eth0]/", "network zone"),
+        ("https://1.1.1/", "four numbers"),
+        ("https://exa%6dple.com/", "not a valid host name"),
+        ("ftp://example.com/", "begin with https"),
+    ],
+)
+def test_a_url_that_could_be_misread_is_refused_with_the_reason(url, reason) -> None:
+    with pytest.raises(EgressError, match=reason):
+        check_url(url)
+
+
 @pytest.mark.parametrize("url", ["", None, 7, ["https://example.com"], "x" * 9_000])
 def test_what_is_no_url_is_refused(url) -> None:
     with pytest.raises(EgressError):
@@ -545,6 +565,23 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
     with pytest.raises(EgressFailedError, match=r"Could not connect to example\.com"):
         fetch_blocking("GET", "https://example.com/")
     assert [address for address, _ in dialled] == addresses[:4]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://printer.local/",
+        "https://db/",
+        "http://example.com/",
+        "https://a.com:22/",
+    ],
+)
+def test_what_is_refused_by_its_url_is_not_even_looked_up(url, monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(egress, "look_up", lambda host, port: asked.append(host) or [])
+    with pytest.raises(EgressError):
+        fetch_blocking("GET", url)
+    assert asked == []
 
 
 def test_an_unknown_name_is_said_to_be_unknown(monkeypatch) -> None:
@@ -869,6 +906,15 @@ def test_each_hop_is_judged_again(location, canaries, settings, any_port) -> Non
     assert canary.connections == 0
 
 
+def test_a_redirect_may_not_carry_a_user_name(server) -> None:
+    target = f"http://user:password@127.0.0.1:{server.port}/b"
+    server.expect_request("/a").respond_with_data(
+        status=302, headers={"Location": target}
+    )
+    with pytest.raises(EgressError, match="user name or password"):
+        fetch_blocking("GET", server.url_for("/a"), redirects=1)
+
+
 def test_redirects_are_followed_as_far_as_asked(server, echoed) -> None:
     for step in range(3):
         server.expect_request(f"/{step}").respond_with_data(
@@ -1128,6 +1174,19 @@ def test_tls_names_and_verifies_the_host_of_the_url(tls, settings, monkeypatch) 
         assert named == ["api.example.com", "other.example.com"]
         assert f"Host: api.example.com:{server.port}".encode() in server.heads[0]
         assert len(server.heads) == 1
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    tmp_path, settings, monkeypatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path, "api.example.com"))
+    monkeypatch.setattr(egress, "look_up", answering("127.0.0.1"))
+    with Listener(ok, tls=context) as server:
+        settings.OUTBOUND_ALLOW = [f"127.0.0.1:{server.port}"]
+        with pytest.raises(EgressFailedError, match="certificate is not valid"):
+            fetch_blocking("GET", f"https://api.example.com:{server.port}/")
+        assert server.heads == []
 
 
 # --- Connections ---

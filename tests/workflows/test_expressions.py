@@ -6,18 +6,21 @@ import threading
 import time
 import timeit
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from workflows.engine.conditions import OPS
 from workflows.engine.expressions import (
     ExpressionError,
     ExpressionSyntaxError,
     MissingError,
     compile_value,
 )
+from workflows.engine.expressions.calls import FUNCTIONS
 from workflows.engine.expressions.filters import FILTERS
 from workflows.engine.expressions.predicates import PREDICATES
 
@@ -478,6 +481,10 @@ HOSTILE = [
     # Wrong kinds
     "surrogate | base64",
     "surrogate | sha256",
+    "surrogate ~ ''",
+    "[surrogate]",
+    r"'\ud800'",
+    r"""'"\\ud800"' | fromjson""",
     "input.name | sort",
     "input | sum",
     "input.tags | sum",
@@ -549,6 +556,9 @@ def assert_is_json(value: Any) -> None:
 
 
 ENTIRELY_REFUSED = [
+    "[surrogate]",
+    r"'\ud800'",
+    r"""'"\\ud800"' | fromjson""",
     "input.__class__",
     "leak.secret",
     "leak",
@@ -751,6 +761,9 @@ def test_one_resolve_has_one_budget_for_its_output() -> None:
 def test_what_is_passed_on_as_it_is_may_be_large() -> None:
     scope = {"rows": [{"n": n} for n in range(200_000)]}
     assert compile_value({"rows": "{{ rows }}"}).resolve(scope)["rows"] is scope["rows"]
+    assert (
+        len(compile_value("{{ text }}").resolve({"text": "a" * 3_000_000})) == 3_000_000
+    )
     assert compile_value("{{ rows|length }}").resolve(scope) == 200_000
     assert compile_value("{{ rows[:2] }}").resolve(scope) == [{"n": 0}, {"n": 1}]
 
@@ -894,3 +907,19 @@ def test_whatever_stands_in_a_string_is_read_or_refused(text: str) -> None:
     assert_is_json(found)
     if "{{" not in text:
         assert found == text
+
+
+# --- The manual ---
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "expressions.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted({*FILTERS, *PREDICATES, *FUNCTIONS, *OPS}))
+def test_the_manual_names_everything(name: str) -> None:
+    assert f"`{name}" in MANUAL
+
+
+def test_the_manuals_own_examples_are_true() -> None:
+    assert evaluate("input.customer.address.city | default('unknown')") == "unknown"
+    assert evaluate("'12' | matches('^\\\\d+$')") is True
+    assert evaluate("1234.5|format_number(2)") == "1,234.50"

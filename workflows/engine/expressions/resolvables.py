@@ -14,6 +14,7 @@ from workflows.engine.expressions.bounds import (
 from workflows.engine.expressions.compiler import Compiled, compile_source
 from workflows.engine.expressions.values import (
     SCALARS,
+    check_text,
     copy,
     join_texts,
     measure,
@@ -26,6 +27,7 @@ CACHED_STRINGS = 4_096
 LONGEST_CACHED_STRING = 2_000
 
 _NO_REFERENCES: Final[frozenset[tuple[str, ...]]] = frozenset()
+_PASSED_ON: Final = frozenset({dict, list, str})
 _STATEMENT = re.compile(
     r"\{%[-+]?\s*(?:autoescape|block|break|call|continue|do|elif|else|end\w+|extends|filter|for|from|if|import|include|macro|print|raw|set|trans|with)\b"
 )
@@ -82,7 +84,7 @@ class _Expression(Value):
         if type(result) is bool:
             return result
         # What is passed on as it is need not be measured: it was there before.
-        if self._is_path and (type(result) is dict or type(result) is list):
+        if self._is_path and type(result) in _PASSED_ON:
             return result
         return _released(result, budget)
 
@@ -114,6 +116,7 @@ class _Text(Value):
             ]
         )
         budget.produce(len(text))
+        check_text(text)
         return text
 
 

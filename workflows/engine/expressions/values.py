@@ -171,6 +171,21 @@ def measure(value: Any, budget: Budget, room: int = MAX_OUTPUT) -> int:
     return size
 
 
+def _measure_text(value: str, _: list[Any]) -> int:
+    check_text(value)
+    return len(value) + 2
+
+
+def check_text(text: str) -> None:
+    """Half a surrogate pair can be written in JSON, but not in UTF-8."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ExpressionError("A string holds a broken character.") from error
+
+
 def _measure_list(value: list[Any], below: list[Any]) -> int:
     if len(value) <= MAX_OUTPUT:
         below.extend(value)
@@ -197,7 +212,7 @@ def _refuse(value: Any, _: list[Any]) -> int:
 
 
 _MEASURES: Final[dict[type, Callable[[Any, list[Any]], int]]] = {
-    str: lambda value, _: len(value) + 2,
+    str: _measure_text,
     int: lambda value, _: value.bit_length() // 3 + 1,
     bool: lambda value, _: 5,
     type(None): lambda value, _: 4,

@@ -177,7 +177,7 @@ def _keep_tables(source: DataSource, tables: list[NewTable]) -> None:
         row.file_name = f"{row.pk}.parquet"
         table.path.rename(source.folder / row.file_name)
         rows.append(row)
-    DataTable.unscoped.bulk_create(rows)
+    DataTable.objects.bulk_create(rows)
 
 
 @transaction.atomic
@@ -187,14 +187,15 @@ def update_source(
     source_name: str | None = None,
     connection_config: dict[str, Any] | None = None,
 ) -> DataSource:
-    """`connection_config` is merged key by key; null removes a key."""
+    """`connection_config` is merged key by key; null removes a key. Two updates at once lose nothing."""
+    rows = DataSource.objects.for_company(source.company_id).with_tables()
+    source = rows.select_for_update().get(pk=source.pk)
     if source_name is not None:
         source.source_name = source_name
-    for key, value in (connection_config or {}).items():
-        if value is None:
-            source.connection_config.pop(key, None)
-        else:
-            source.connection_config[key] = value
+    merged = {**source.connection_config, **(connection_config or {})}
+    source.connection_config = {
+        key: value for key, value in merged.items() if value is not None
+    }
     source.save(update_fields=["source_name", "connection_config", "updated_at"])
     return source
 

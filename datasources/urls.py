@@ -1,1 +1,3 @@
-routes: list[tuple[str, type, str]] = []
+from datasources.views import DataSourceViewSet
+
+routes = [("data-sources", DataSourceViewSet, "data-source")]

@@ -24,7 +24,8 @@ from werkzeug import Request, Response
 
 from craft.egress import EgressError
 from tests.workflows.calls import EXECUTION_ID, handles_of, output_of, run
-from workflows.engine.graph import GraphError, compile_graph, steps_to_graph
+from workflows.engine.executor import Job, Run, drive
+from workflows.engine.graph import Graph, GraphError, compile_graph, steps_to_graph
 from workflows.nodes import NODES
 from workflows.nodes.base import Node, NodeError, Output, Stop, Waiting
 
@@ -63,6 +64,42 @@ def error_of(
     with pytest.raises(NodeError) as caught:
         run(type, config, input, **given)
     return caught.value
+
+
+class NoJournal:
+    """For graphs that write nothing down."""
+
+    async def progress(self, run, steps, *, advanced) -> None:
+        raise AssertionError(steps)
+
+    def recall(self, key: str) -> None:
+        return None
+
+
+def output_of_graph(graph: Graph, input: object) -> object:
+    job = Job(EXECUTION_ID, 1, 1, input, {"input": input}, {}, {"id": "wf_1"})
+    ending = drive(Run(job, graph, [], NoJournal(), can_sleep=False).execute())
+    assert ending.status == "completed", ending.error
+    return ending.output
+
+
+def branching(kind: str, config: dict, *edges: tuple[str, str, str]) -> Graph:
+    """`input`, the node in question as `n`, and two nodes that set a field."""
+    nodes = [
+        {"id": "in", "type": "input"},
+        {"id": "n", "type": kind, "config": config},
+        {"id": "a", "type": "transform", "config": {"set": {"a": 1}}},
+        {"id": "b", "type": "transform", "config": {"set": {"b": 2}}},
+    ]
+    drawn = [
+        {"source": source, "target": target, "source_handle": handle}
+        for source, handle, target in edges
+    ]
+    named = {end for source, _, target in edges for end in (source, target)}
+    return compile_graph(
+        {"nodes": [node for node in nodes if node["id"] in named], "edges": drawn},
+        CATALOGUE,
+    )
 
 
 # --- The catalogue ---
@@ -175,11 +212,7 @@ def test_a_new_node_type_is_one_file_and_one_line(tmp_path, monkeypatch) -> None
         catalogue,
     )
 
-    value = "hello"
-    for node in graph.nodes.values():
-        value = output_of(node.type, node.resolve({"input": value}), value)
-    assert value == "HELLO!!"
-    assert graph.is_instant
+    assert output_of_graph(graph, "hello") == "HELLO!!"
     example = module.Shout.example
     assert output_of("shout", example["config"], example["input"]) == example["output"]
     with pytest.raises(GraphError) as caught:
@@ -451,6 +484,16 @@ def test_route_passes_its_input_on_where_an_else_is_drawn() -> None:
     assert outcome == Output({"priority": 1}, ("else",))
 
 
+def test_an_else_is_told_from_none_in_a_graph() -> None:
+    ways = ("in", "main", "n"), ("n", "main", "a"), ("n", "else", "b")
+    with_else = branching("route", {"conditions": HIGH}, *ways)
+    without = branching("route", {"conditions": HIGH}, *ways[:2])
+    assert output_of_graph(with_else, {"priority": 1}) == {"priority": 1, "b": 2}
+    assert output_of_graph(with_else, {"priority": 9}) == {"priority": 9, "a": 1}
+    assert output_of_graph(without, {"priority": 1}) == {"matched": False}
+    assert output_of_graph(without, {"priority": 9}) == {"priority": 9, "a": 1}
+
+
 CASES = [
     {"name": "high", "conditions": HIGH},
     {"name": "vip", "conditions": [{"field": "tier", "op": "eq", "value": "gold"}]},
@@ -622,6 +665,14 @@ def test_merge_by_key_keeps_what_one_side_lacks() -> None:
         {"id": True, "x": 2},
         {"id": 2, "y": 3},
     ]
+
+
+def test_merge_takes_what_came_of_the_branches_that_ran() -> None:
+    ends = ("a", "main", "n"), ("b", "main", "n")
+    both = branching("merge", {}, ("in", "main", "a"), ("in", "main", "b"), *ends)
+    assert output_of_graph(both, {"x": 0}) == [{"x": 0, "a": 1}, {"x": 0, "b": 2}]
+    one = branching("merge", {}, ("in", "main", "a"), ends[0])
+    assert output_of_graph(one, {"x": 0}) == [{"x": 0, "a": 1}]
 
 
 @pytest.mark.parametrize("item", [5, {"name": "x"}, {"id": [1]}])

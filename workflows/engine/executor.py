@@ -333,11 +333,10 @@ class Run:
         )
 
     def inputs_of(self, node: GraphNode) -> dict[str, Any]:
-        """What each taken edge brought, by the node that it left."""
+        """What each edge brought that the node was begun on, by the node that it left."""
         return {
             edge.source: self._outputs[edge.source]
-            for edge in node.incoming
-            if self._edges[edge.index] is TAKEN
+            for edge in self._begun.get(node.id, ())
         }
 
     def _input_of(self, node: GraphNode) -> Any:

@@ -18,17 +18,14 @@ from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
 from accounts.models import ApiKey, Company, Membership, User, normalise_email
 from accounts.services import delete_api_key
-from craft.admin import (
-    CompanyColumn,
-    ConsoleAdmin,
-    company_columns,
-    count_of,
-    is_operator,
-)
+from craft.admin import CompanyColumn, ConsoleAdmin, count_of, is_operator
+from craft.admin.navigation import company_columns
 from craft.admin.shown import (
+    as_badge,
     as_figure,
     as_link,
     as_moment,
+    as_quiet,
     as_row_link,
     joined,
     list_of,
@@ -48,11 +45,48 @@ class MembershipFormSet(InlineFormSet):
 
 
 class MembershipInline(TabularInline):
+    """Memberships that there are: the role may change, not who is meant."""
+
     model = Membership
     formset = MembershipFormSet
     extra = 0
-    verbose_name = "person"
-    verbose_name_plural = "people"
+    hide_title = True
+    readonly_fields = ["person", "place", "ownership", "since"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request)
+
+    has_change_permission = has_view_permission
+    has_delete_permission = has_view_permission
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("user", "company")  # type: ignore[no-any-return]  # unfold is not typed
+
+    @admin.display
+    def person(self, membership: Membership) -> SafeString:
+        return as_row_link(membership.user)
+
+    @admin.display(description="Company")
+    def place(self, membership: Membership) -> SafeString:
+        return as_row_link(membership.company)
+
+    @admin.display(description="Owner")
+    def ownership(self, membership: Membership) -> str:
+        return "Owner" if membership.is_owner else ""
+
+    @admin.display(description="Since")
+    def since(self, membership: Membership) -> SafeString:
+        return as_moment(membership.created_at)
+
+
+class NewMembershipInline(TabularInline):
+    """Apart from those that there are: one query for each row's name would be theirs too."""
+
+    model = Membership
+    extra = 0
     hide_title = True
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -60,35 +94,33 @@ class MembershipInline(TabularInline):
 
     has_add_permission = has_view_permission
     has_change_permission = has_view_permission
-    has_delete_permission = has_view_permission
 
-    @admin.display(description="Since")
-    def since(self, membership: Membership) -> SafeString:
-        return as_moment(membership.created_at if membership.pk else None)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).none()  # type: ignore[no-any-return]  # unfold is not typed
 
 
-class PersonInline(MembershipInline):
-    """The people of a company."""
+class PeopleInline(MembershipInline):
+    verbose_name_plural = "people"
+    fields = ["person", "role", "ownership", "since"]
 
+
+class NewPersonInline(NewMembershipInline):
+    verbose_name = "person"
+    verbose_name_plural = "somebody new in this company"
+    fields = ["user", "role"]
     autocomplete_fields = ["user"]
-    fields = ["user", "role", "is_owner", "since"]
-    readonly_fields = ["is_owner", "since"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        return super().get_queryset(request).select_related("user", "company")  # type: ignore[no-any-return]  # unfold is not typed
 
 
-class PlaceInline(MembershipInline):
-    """The companies of a person."""
-
-    verbose_name = "company"
+class PlacesInline(MembershipInline):
     verbose_name_plural = "companies"
-    autocomplete_fields = ["company"]
-    fields = ["company", "role", "is_owner", "since"]
-    readonly_fields = ["is_owner", "since"]
+    fields = ["place", "role", "ownership", "since"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        return super().get_queryset(request).select_related("user", "company")  # type: ignore[no-any-return]  # unfold is not typed
+
+class NewPlaceInline(NewMembershipInline):
+    verbose_name = "company"
+    verbose_name_plural = "another company for this person"
+    fields = ["company", "role"]
+    autocomplete_fields = ["company"]
 
 
 @admin.register(Company)
@@ -98,7 +130,7 @@ class CompanyAdmin(ConsoleAdmin):
     search_fields = ["name", "=id"]
     ordering = ["-id"]
     fields = ["name"]
-    inlines = [PersonInline]
+    inlines = [PeopleInline, NewPersonInline]
     change_form_template = "accounts/admin/company.html"
     empty_hint = "A company comes into being when somebody registers: POST /v1/auth/register, or the API console."
 
@@ -147,7 +179,10 @@ def _as_column(
 ) -> Callable[[Company], SafeString]:
     @admin.display(description=column.title, ordering=column.name)
     def shown(company: Company) -> SafeString:
-        return as_link(_list(model, company), as_figure(getattr(company, column.name)))
+        value = getattr(company, column.name)
+        return (
+            as_link(_list(model, company), as_figure(value)) if value else as_quiet(0)
+        )
 
     shown.__name__ = column.name
     return shown
@@ -164,9 +199,7 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
         "email",
         "full_name",
         "places",
-        "is_verified",
-        "is_staff",
-        "is_active",
+        "standing",
         "seen",
         "since",
     ]
@@ -175,7 +208,7 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
     ordering = ["-id"]
     filter_horizontal = ()
     readonly_fields = ["id", "seen", "since"]
-    inlines = [PlaceInline]
+    inlines = [PlacesInline, NewPlaceInline]
     fieldsets = [
         (None, {"fields": ["email", "full_name", "id", "password"]}),
         (
@@ -220,6 +253,16 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
                 for membership in user.memberships.all()
             ]
         )
+
+    @admin.display
+    def standing(self, user: User) -> SafeString:
+        """What an operator should notice; most people are neither."""
+        marks = [
+            (not user.is_active, as_badge("failed", "Inactive")),
+            (user.is_staff, as_badge("pending", "Operator")),
+            (user.is_verified, as_quiet("verified")),
+        ]
+        return joined([mark for is_so, mark in marks if is_so], " ")
 
     @admin.display(description="Signed in", ordering="last_login")
     def seen(self, user: User) -> SafeString:

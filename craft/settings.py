@@ -269,6 +269,7 @@ UNFOLD = {
     "SITE_TITLE": "Craft",
     "SITE_HEADER": "Craft",
     "SITE_SUBHEADER": "Operator console",
+    "SITE_URL": None,
     "SITE_ICON": lambda request: static("craft/mark.svg"),
     "SITE_FAVICONS": [
         {

@@ -79,6 +79,7 @@ class ConsoleAdmin(ModelAdmin):
 
     list_per_page = 50
     list_fullwidth = True
+    list_max_show_all = 0
     show_full_result_count = False
     paginator = ConsolePaginator
     compressed_fields = True
@@ -167,15 +168,6 @@ def as_operator(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
         return view(request, *args, **kwargs)
 
     return acting
-
-
-def company_columns() -> dict[type[models.Model], CompanyColumn]:
-    """What the apps above have to say of each company."""
-    return {
-        model: model_admin.company_column
-        for model, model_admin in admin.site._registry.items()
-        if isinstance(model_admin, ConsoleAdmin) and model_admin.company_column
-    }
 
 
 @admin.register(LogEntry)

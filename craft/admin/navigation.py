@@ -6,12 +6,13 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.dataclasses import SearchResult
 
-from craft.admin import AN_ID, ConsoleAdmin
+from craft.admin import AN_ID, CompanyColumn, ConsoleAdmin
 from craft.admin.shown import list_of, page_of
 from craft.fields import IdField
 
@@ -69,6 +70,22 @@ def _items(models: dict[str, str]) -> list[dict[str, Any]]:
             title = TITLES.get(label) or capfirst(str(model._meta.verbose_name_plural))
             items.append({"title": title, "icon": icon, "link": list_of(model)})
     return items
+
+
+def company_columns() -> dict[type[Model], CompanyColumn]:
+    """What the apps have to say of each company, in the sidebar's order."""
+    places = [label for models in GROUPS.values() for label in models]
+    columns = {
+        model: model_admin.company_column
+        for model, model_admin in admin.site._registry.items()
+        if isinstance(model_admin, ConsoleAdmin) and model_admin.company_column
+    }
+    return {
+        model: columns[model]
+        for model in sorted(
+            columns, key=lambda model: places.index(model._meta.label_lower)
+        )
+    }
 
 
 def search(request: HttpRequest, term: str) -> list[SearchResult]:

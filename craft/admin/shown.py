@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 JSON_SHOWN = 20_000
 DASH = "\N{EN DASH}"
+SPACE = "\N{NO-BREAK SPACE}"
 NOTHING = format_html("{}", DASH)
 
 TONES = {
@@ -52,6 +53,10 @@ def as_badge(status: str, label: str = "") -> SafeString:
         TONES.get(status, "off"),
         label or status.capitalize(),
     )
+
+
+def as_quiet(text: object) -> SafeString:
+    return format_html('<span class="craft-quiet">{}</span>', text)
 
 
 def as_link(url: str, label: object, *, title: str = "") -> SafeString:
@@ -98,28 +103,33 @@ def as_figure(value: object) -> str:
 def as_bytes(size: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1_000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+            return _measured(size, unit, digits=0 if unit == "B" else 1)
         size /= 1_000
-    return f"{size:.1f} TB"
+    return _measured(size, "TB", digits=1)
 
 
 def as_duration(milliseconds: float | None) -> str:
     if milliseconds is None:
         return DASH
-    if milliseconds < 10:
-        return f"{milliseconds:.1f} ms"
+    if milliseconds < 0.1:
+        return f"<{SPACE}0.1{SPACE}ms"
     if milliseconds < 1_000:
-        return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1_000
-    return f"{seconds:.1f} s" if seconds < 10 else in_words(timedelta(seconds=seconds))
+        return _measured(milliseconds, "ms", digits=1 if milliseconds < 10 else 0)
+    if milliseconds < 10_000:
+        return _measured(milliseconds / 1_000, "s", digits=1)
+    return in_words(timedelta(milliseconds=milliseconds))
 
 
 def in_words(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+            return _measured(seconds // size, unit)
+    return _measured(seconds, "s")
+
+
+def _measured(number: float, unit: str, *, digits: int = 0) -> str:
+    return f"{number:,.{digits}f}{SPACE}{unit}"
 
 
 def as_moment(moment: datetime | None) -> SafeString:

@@ -11,11 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 WIDTH, HEIGHT = 152, 46
-GAP_X, GAP_Y = 56, 18
+GAP_X, GAP_Y = 68, 18
 LANE = 14
 """The height of the place that a passing edge takes."""
 MARGIN = 8
 NAME_SHOWN = 19
+HANDLE_SHOWN = 11
 MOST_NODES = 150
 """A larger graph can't be read as a picture; its table can."""
 SWEEPS = 4
@@ -109,8 +110,7 @@ def draw(
 
 
 def _as_box(node: Mapping[str, Any], statuses: Mapping[str, str]) -> Box:
-    name = str(node.get("name") or node["id"])
-    shown = name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"
+    shown = _shortened(str(node.get("name") or node["id"]), NAME_SHOWN)
     return Box(
         str(node["id"]), shown, str(node.get("type")), statuses.get(str(node["id"]), "")
     )
@@ -204,9 +204,14 @@ def _line(route: Sequence[_Place], handle: str) -> Line:
         if place is not route[-1]:
             x += WIDTH
             path += f" H{x:.0f}"
+    # In the middle of the edge's first stretch: there two edges from one node have parted.
     return Line(
         path,
-        "" if handle == "main" else handle,
-        start.left + WIDTH + 6,
-        start.middle + (-5 if route[1].middle <= start.middle else 13),
+        "" if handle == "main" else _shortened(handle, HANDLE_SHOWN),
+        start.left + WIDTH + GAP_X / 2,
+        (start.middle + route[1].middle) / 2 + 3,
     )
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -19,7 +19,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import credentials_of
-from craft.api.viewsets import MEMBERS_WRITE, Access, CompanyViewSet, created
+from craft.api.viewsets import (
+    MEMBERS_WRITE,
+    Access,
+    CompanyViewSet,
+    DeleteMixin,
+    created,
+)
 from datasources import services
 from datasources.models import DataSource
 from datasources.serializers import (
@@ -53,6 +59,7 @@ class DataSourceViewSet(
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.ListModelMixin,
+    DeleteMixin,
     CompanyViewSet,
 ):
     """Tables that agents and workflows may ask: files that were uploaded."""

@@ -146,14 +146,13 @@ def is_public(address: Address) -> bool:
 def is_this_machine(address: Address) -> bool:
     """Whether a public address is our own: what listens on it may count on a firewall in front of it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(
-                (str(address), 9)
-            )  # picks a route; a UDP socket sends nothing
-        except OSError:
-            return False
-        return ipaddress.ip_address(probe.getsockname()[0].partition("%")[0]) == address
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))  # no packet: it only picks a route
+            own = probe.getsockname()[0]
+    except OSError:
+        return False
+    return ipaddress.ip_address(own.partition("%")[0]) == address
 
 
 # --- What the operator has excepted ---
@@ -605,6 +604,8 @@ def _build_request(
             ).encode()
         except (TypeError, ValueError, RecursionError):
             raise EgressError("The body can't be written as JSON.") from None
+    if isinstance(content, str):
+        content = _encoded(content)
     request = httpx2.Request(method, url, content=content, extensions={"timeout": {}})
     request.headers["User-Agent"] = USER_AGENT
     request.headers["Accept"] = "*/*"
@@ -615,10 +616,20 @@ def _build_request(
     return request
 
 
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise EgressError(
+            "The body holds half a character; it can't be sent."
+        ) from None
+
+
 def _checked_header(name: str, value: str) -> str:
-    raw_name, raw_value = str(name).encode(), str(value).encode()
+    raw_name = str(name).encode(errors="surrogatepass")
+    raw_value = str(value).encode(errors="surrogatepass")
     if not HEADER_NAME.fullmatch(raw_name):
-        raise EgressError(f"{name[:100]!r} is not a valid header name.")
+        raise EgressError(f"{str(name)[:100]!r} is not a valid header name.")
     if raw_name.lower() in OUR_HEADERS or raw_name.lower().startswith(b"proxy-"):
         raise EgressError(f"The header {name} is set by Craft. Take it out.")
     if not HEADER_VALUE.fullmatch(raw_value):
@@ -626,6 +637,13 @@ def _checked_header(name: str, value: str) -> str:
             f"The header {name} may only hold printable ASCII characters, at most 16,384."
         )
     return str(value).strip()
+
+
+def _with_params(url: httpx2.URL, params: Query) -> str:
+    try:
+        return str(url.copy_merge_params(dict(params)))
+    except (httpx2.InvalidURL, UnicodeEncodeError):
+        raise EgressError("The query is too long, or holds half a character.") from None
 
 
 async def fetch(
@@ -643,7 +661,7 @@ async def fetch(
     """Send a request and read its answer, whatever its status. The time is for all of it: look-up, redirects and body."""
     target = _parse(url)
     if params:
-        target = _parse(str(target.copy_merge_params(dict(params))))
+        target = _parse(_with_params(target, params))
     request = _build_request(method, target, headers, content, json)
     host = _host_of(target)
     try:

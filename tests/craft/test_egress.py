@@ -791,6 +791,8 @@ def test_an_answer_has_status_headers_body_and_url(server) -> None:
         {"X-A": "1\nX-Evil: 1"},
         {"X-A": "1\x00"},
         {"X-A": "é"},
+        {"X-A": "\ud800"},
+        {"X-\ud800": "1"},
         {"X-A\r\nX-Evil": "1"},
         {"X A": "1"},
         {"X-A:": "1"},
@@ -837,6 +839,15 @@ def test_a_path_can_not_inject_a_header(canaries, settings) -> None:
     assert canary.heads[0].startswith(
         b"GET /%0d%0aX-Evil:%201%20HTTP/1.1?q=%0D%0A HTTP"
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"content": "\ud800"}, {"json": "\ud800"}, {"params": {"q": "\ud800"}}],
+)
+def test_half_a_character_is_refused(options) -> None:
+    with pytest.raises(EgressError):
+        fetch_blocking("POST", "https://example.com/", **options)
 
 
 @pytest.mark.parametrize("body", [{1, 2}, float("nan"), {"a": object()}])

@@ -863,6 +863,10 @@ def test_http_does_not_take_a_redirect_for_an_answer(server) -> None:
         ),
         ({"url": "https://a.example", "timeout_seconds": 301}, "invalid_config"),
         (
+            {"url": "https://a.example", "headers": {"A": "{{ input.none }}"}},
+            "invalid_config",
+        ),
+        (
             {"url": "https://a.example", "method": "POST", "body": "{{ input.list }}"},
             "invalid_config",
         ),

@@ -154,8 +154,19 @@ class Http(Node):
         )
 
 
+def headers_of(call: Call) -> dict[str, str]:
+    headers = mapping(call, "headers")
+    for name, value in headers.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise NodeError(
+                f"headers.{name} must be a text or a number; it is {kind_of(value)}.",
+                code="invalid_config",
+            )
+    return {name: str(value) for name, value in headers.items()}
+
+
 def _headers(call: Call, method: str) -> dict[str, str]:
-    headers = {name: str(value) for name, value in mapping(call, "headers").items()}
+    headers = headers_of(call)
     if method != "GET" and not any(
         name.lower() == "idempotency-key" for name in headers
     ):

@@ -13,8 +13,8 @@ from craft import egress
 from workflows.nodes import s3
 from workflows.nodes.base import Call, Node, NodeError, Output
 from workflows.nodes.formats import EXTENSIONS, FORMATS, MEDIA_TYPES, write
-from workflows.nodes.http import HEADERS, expect
-from workflows.nodes.resolved import choice, is_expression, mapping, text
+from workflows.nodes.http import HEADERS, expect, headers_of
+from workflows.nodes.resolved import choice, is_expression, text
 
 MAX_BYTES = 10_000_000
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
@@ -82,7 +82,7 @@ class Store(Node):
 
     async def run(self, call: Call) -> Output:
         target, format = text(call, "target"), choice(call, "format", FORMATS, "json")
-        content = write(call.input, format).encode()
+        content = write(call.input, format).encode(errors="replace")
         if len(content) > MAX_BYTES:
             raise NodeError(
                 f"This is {len(content):,} bytes; at most {MAX_BYTES:,} can be stored at once.",
@@ -133,7 +133,7 @@ async def _send(call: Call, url: str, content: bytes, media_type: str) -> str:
     headers = {
         "Content-Type": media_type,
         "Idempotency-Key": call.idempotency_key,
-        **{name: str(value) for name, value in mapping(call, "headers").items()},
+        **headers_of(call),
     }
     answer = await egress.fetch(
         choice(call, "method", ("PUT", "POST"), "PUT"),

@@ -299,15 +299,20 @@ REFUSED_WHEN_READ = [
     "'a'" + "|upper" * 500,
     "1 and " * 1000 + "1",
     "a" * 20_000,
+    "'" + r"\'" * 500_000,
+    "'\\" * 500_000,
+    "{{" * 500_000,
+    "1 }}" + "{{ 1 }}" * 3_000 + "{{ 1",
+    "- }}" * 3,
 ]
 
 
 @pytest.mark.parametrize("source", REFUSED_WHEN_READ, ids=lambda s: s[:40])
 def test_what_is_not_of_the_language_is_refused_when_it_is_read(source: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ExpressionSyntaxError):
         compile_value(f"{{{{ {source} }}}}")
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.fixture
@@ -714,7 +719,7 @@ def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
         ),
         (
             "a {{ input.x",
-            "The expression that begins at character 3 does not end: }} is missing.",
+            "The expression that begins at character 3 does not end: a quote or }} is missing.",
         ),
         (
             "{{ 'x'|truncate(1, 2, 3) }}",
@@ -882,7 +887,7 @@ EXPRESSIONS = st.recursive(st.one_of(NAMES, LITERALS), _grown, max_leaves=12)
 
 
 @settings(
-    max_examples=1_500,
+    max_examples=1_000,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
@@ -897,7 +902,7 @@ def test_whatever_is_written_gives_json_or_an_expression_error(source: str) -> N
         assert_is_json(found)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(alphabet="{}%'\"()[]|.,:~+-*/ \\\nax1é", max_size=40))
 def test_whatever_stands_in_a_string_is_read_or_refused(text: str) -> None:
     try:

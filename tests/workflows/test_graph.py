@@ -796,6 +796,20 @@ def test_then_and_else_name_steps() -> None:
     assert definition["nodes"][2]["name"] == "Too small"
 
 
+def test_a_stop_is_not_followed() -> None:
+    steps = [step("route", conditions=[], **{"else": "step_3"}), step(then=None), step("stop")]  # fmt: skip
+    assert arrows(steps_to_graph(steps, "s3://b/")) == [
+        ("step_1", "main", "step_2"),
+        ("step_1", "else", "step_3"),
+        ("step_2", "main", "output"),
+    ]
+    with pytest.raises(GraphError) as caught:
+        steps_to_graph([step("stop"), step()])
+    assert caught.value.faults == {
+        "steps.1": "It is never reached: no step leads to it."
+    }
+
+
 def test_a_step_keeps_the_engines_keys() -> None:
     given = {
         "retry": {"max_attempts": 2},
@@ -919,6 +933,19 @@ def _with_an_expression(value: Any) -> Iterator[Any]:
 
 
 # --- Speed ---
+
+
+def test_thousands_of_faults_are_found_soon() -> None:
+    definition = chain(2_000)
+    for n, each in enumerate(definition["nodes"]):
+        each["config"] = {"values": [f"{{{{ nodes.m{n}.x }}}}"], "fromat": n}
+    definition["edges"] += [edge(f"n{n}", f"m{n}") for n in range(1_999)]
+    definition["edges"] += [edge(f"n{n + 1}", "n0") for n in range(1_999)]
+    began = time.thread_time()
+    with pytest.raises(GraphError) as caught:
+        compile_graph(definition, FAKES)
+    assert time.thread_time() - began < 5
+    assert len(caught.value.faults) > 9_000
 
 
 def test_a_graph_of_two_thousand_nodes_compiles_quickly() -> None:

@@ -7,7 +7,7 @@ every execution of its version, in every thread.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
@@ -67,6 +67,7 @@ ROOT_NAMES: Final = frozenset(
 )
 # The engine's own tiers say how a workflow is run, whatever the node.
 TIERS: Final = frozenset({"craftai-1", "craftai-1-fast", "craftai-1-pro"})
+MAX_SUGGESTIONS = 20
 WAITING_TYPES: Final = frozenset({"delay", "wait", "approval"})
 
 _ID = re.compile(ID_PATTERN.rstrip("$"))
@@ -218,6 +219,10 @@ class _Compiler:
     def _fault(self, path: str, sentence: str) -> None:
         self.faults.setdefault(path, sentence)
 
+    def _suggestion(self, name: str, known: Iterable[str]) -> str:
+        """A guess takes milliseconds where there are thousands of names: only the first faults get one."""
+        return suggestion(name, known) if len(self.faults) < MAX_SUGGESTIONS else ""
+
     def _listed(
         self, definition: Mapping[str, Any], name: str, most: int
     ) -> tuple[list[Any], str]:
@@ -306,7 +311,7 @@ class _Compiler:
             shown = str(kind)[:100]
             self._fault(
                 f"{path}.type",
-                f"There is no node type '{shown}'.{suggestion(shown, self._catalogue)}",
+                f"There is no node type '{shown}'.{self._suggestion(shown, self._catalogue)}",
             )
         return node
 
@@ -482,7 +487,7 @@ class _Compiler:
             shown = identity[:100]
             self._fault(
                 f"{path}.{key}",
-                f"There is no node '{shown}'.{suggestion(shown, self._drafts)}",
+                f"There is no node '{shown}'.{self._suggestion(shown, self._drafts)}",
             )
         else:
             return identity
@@ -591,10 +596,17 @@ class _Compiler:
         before = _ancestors(order)
         for draft in order:
             for path, value, references in draft.references:
-                for reference in sorted(references):
-                    fault = self._judge(draft, reference, before)
-                    if fault is not None:
-                        self._fault(_place_of(reference, value, path), fault)
+                if any(self._judge(draft, each, before) for each in references):
+                    self._blame(draft, value, path, before)
+
+    def _blame(
+        self, draft: _Draft, value: Any, path: str, before: Callable[[str, str], bool]
+    ) -> None:
+        for where, text in _strings_in(value, path):
+            for reference in sorted(compile_value(text).references):
+                fault = self._judge(draft, reference, before)
+                if fault is not None:
+                    self._fault(where, fault)
 
     def _judge(
         self,
@@ -604,7 +616,7 @@ class _Compiler:
     ) -> str | None:
         root = reference[0]
         if root not in ROOT_NAMES:
-            return f"'{root}' is unknown.{suggestion(root, ROOT_NAMES)} There are: {', '.join(sorted(ROOT_NAMES))}."
+            return f"'{root}' is unknown.{self._suggestion(root, ROOT_NAMES)} There are: {', '.join(sorted(ROOT_NAMES))}."
         if root != "nodes" or len(reference) < 2:
             return None
         target = reference[1]
@@ -620,10 +632,12 @@ class _Compiler:
 
     def _hint(self, target: str) -> str:
         """`nodes.fetch-data` is a subtraction."""
+        if len(self.faults) >= MAX_SUGGESTIONS:
+            return ""
         for identity in self._drafts:
             if identity.startswith(f"{target}-"):
                 return f" Write nodes['{identity}']."
-        return suggestion(target, self._drafts)
+        return self._suggestion(target, self._drafts)
 
     def _build(self, order: list[_Draft]) -> Graph:
         nodes = {draft.id: _finished(draft) for draft in order}
@@ -686,13 +700,6 @@ def _arrows(circle: list[str]) -> str:
 
 def _joined(path: str, error: ExpressionError) -> str:
     return ".".join([path, *map(str, error.path)])
-
-
-def _place_of(reference: tuple[str, ...], value: Any, path: str) -> str:
-    for where, text in _strings_in(value, path):
-        if "{{" in text and reference in compile_value(text).references:
-            return where
-    return path
 
 
 def _strings_in(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ RETRY_SCHEMA: Final[dict[str, Any]] = {
         "on": {
             "type": "array",
             "items": {"type": "string", "minLength": 1},
-            "uniqueItems": True,
+            "maxItems": 100,
             "description": f"The error codes that are tried again; '{ANY_ERROR}' stands for all. Without it, the errors that the node itself holds to be passing.",
         },
     },

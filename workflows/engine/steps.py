@@ -15,7 +15,7 @@ from workflows.engine.schema import ENGINE_PROPERTIES, MAX_NODES
 _NODE_KEYS: Final = ("type", "name", "config", *ENGINE_PROPERTIES)
 STEP_KEYS: Final = (*_NODE_KEYS, "conditions", "combine", "then", "else")
 
-# The handle that goes on, and the one that `else` leaves from.
+# The handle that a step goes on by, and the one that its `else` leaves from. All others go on by `main`.
 DECIDING: Final[Mapping[str, tuple[str, str]]] = {
     "route": ("main", "else"),
     "condition": ("true", "false"),
@@ -24,6 +24,7 @@ DECIDING: Final[Mapping[str, tuple[str, str]]] = {
 }
 # These begin another chain for each item, and go on when all are done.
 LOOPING: Final = frozenset({"map", "loop"})
+ENDING: Final = frozenset({"stop"})
 TARGET_SCHEMES: Final = ("s3://", "https://", "http://", "file://")
 
 
@@ -106,11 +107,10 @@ class _Drawer:
     def _draw_edges(self, place: int, step: Any, count: int) -> None:
         if not isinstance(step, dict):
             step = {}
-        kind = step.get("type") if isinstance(step.get("type"), str) else None
-        onward, otherwise = DECIDING.get(kind or "", ("main", None))
-        if kind in LOOPING:
-            onward = "done"
-        if "then" in step:
+        onward, otherwise = _ways(step.get("type"))
+        if onward is None:
+            pass
+        elif "then" in step:
             self._link(place, "then", step["then"], onward)
         elif place + 1 < count:
             self._edge(place, place + 1, onward)
@@ -131,21 +131,22 @@ class _Drawer:
             self.faults[path] = "Must be the name or the id of a step."
         elif name not in self._places:
             self.faults[path] = (
-                f"There is no step '{name[:100]}'.{suggestion(name, self._places)}"
+                f"There is no step '{name[:100]}'.{self._suggestion(name)}"
             )
         elif (target := self._places[name]) is None:
             self.faults[path] = f"Several steps are called '{name[:100]}'; use the id."
         else:
             self._edge(place, target, handle, path)
 
+    def _suggestion(self, name: str) -> str:
+        """Among thousands of names a guess takes milliseconds: only the first faults get one."""
+        return suggestion(name, self._places) if len(self.faults) < 20 else ""
+
     def _edge(self, source: int, target: int, handle: str, path: str = "") -> None:
         if path and target <= source:
             self.faults[path] = "Must be a later step: a pipeline does not go back."
             return
-        edge = {"source": f"step_{source + 1}", "target": f"step_{target + 1}"}
-        if handle != "main":
-            edge["source_handle"] = handle
-        self._edges.append(edge)
+        self._edges.append(_edge(f"step_{source + 1}", f"step_{target + 1}", handle))
 
     def _check_reached(self, count: int) -> None:
         reached = {edge["target"] for edge in self._edges}
@@ -173,19 +174,26 @@ class _Drawer:
             if edge.get("source_handle") not in _SIDEWAYS
         }
         for node in self._nodes[:-1]:
-            if node["id"] in going_on:
-                continue
-            kind = node.get("type")
-            onward = (
-                "done" if kind in LOOPING else DECIDING.get(str(kind), ("main", ""))[0]
-            )
-            edge = {"source": node["id"], "target": "output"}
-            if onward != "main":
-                edge["source_handle"] = onward
-            self._edges.append(edge)
+            onward, _ = _ways(node.get("type"))
+            if onward is not None and node["id"] not in going_on:
+                self._edges.append(_edge(node["id"], "output", onward))
 
 
 _SIDEWAYS: Final = frozenset(otherwise for _, otherwise in DECIDING.values())
+
+
+def _ways(kind: Any) -> tuple[str | None, str | None]:
+    """The handle that such a step goes on by, and that of its else."""
+    if not isinstance(kind, str):
+        return "main", None
+    if kind in ENDING:
+        return None, None
+    return DECIDING.get(kind, ("done" if kind in LOOPING else "main", None))
+
+
+def _edge(source: str, target: str, handle: str) -> dict[str, Any]:
+    edge = {"source": source, "target": target}
+    return edge if handle == "main" else {**edge, "source_handle": handle}
 
 
 def in_steps_words(

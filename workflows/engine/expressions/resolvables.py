@@ -11,7 +11,7 @@ from workflows.engine.expressions.bounds import (
     ExpressionError,
     ExpressionSyntaxError,
 )
-from workflows.engine.expressions.compiler import Compiled, compile_source
+from workflows.engine.expressions.compiler import MAX_SOURCE, Compiled, compile_source
 from workflows.engine.expressions.values import (
     SCALARS,
     check_text,
@@ -32,7 +32,8 @@ _STATEMENT = re.compile(
     r"\{%[-+]?\s*(?:autoescape|block|break|call|continue|do|elif|else|end\w+|extends|filter|for|from|if|import|include|macro|print|raw|set|trans|with)\b"
 )
 _TOKEN = re.compile(
-    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[(\[{]|(?P<end>-?\}\})|[)\]}]""", re.DOTALL
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?P<quote>['"])|[(\[{]|(?P<end>-?\}\})|[)\]}]""",
+    re.DOTALL,
 )
 
 
@@ -258,20 +259,25 @@ def _find_end(text: str, begin: int) -> tuple[int, int]:
     """Where the expression ends that begins here, and where the text goes on."""
     depth = 0
     at = begin + 2
-    while token := _TOKEN.search(text, at):
+    last = begin + 2 + MAX_SOURCE
+    while token := _TOKEN.search(text, at, last):
         at = token.end()
         if token["end"]:
-            if depth == 0:
+            if depth <= 0:
                 return token.start(), at
             # Within brackets it is an object's own end, or two of them.
             at = token.end() - 1
             depth -= 1
+        elif token["quote"]:
+            break
         elif token[0] in {"(", "[", "{"}:
             depth += 1
         elif token[0] in {")", "]", "}"}:
             depth -= 1
     raise ExpressionSyntaxError(
-        f"The expression that begins at character {begin + 1} does not end: }}}} is missing."
+        f"The expression that begins at character {begin + 1} does not end within {MAX_SOURCE:,} characters: a quote or }}}} is missing."
+        if len(text) > last
+        else f"The expression that begins at character {begin + 1} does not end: a quote or }}}} is missing."
     )
 
 

@@ -27,6 +27,12 @@ def django_db_modify_db_settings_parallel_suffix(tmp_path_factory) -> None:
         connection.settings_dict["TEST"]["NAME"] = str(path)
 
 
+@pytest.fixture(scope="session")
+def httpserver_listen_address() -> tuple[str, int]:
+    """By its number, which is also what `OUTBOUND_ALLOW` names; the kernel picks the port."""
+    return "127.0.0.1", 0
+
+
 @pytest.fixture
 def alice(db: None) -> Person:
     return make_person(full_name="Alice Admin")

@@ -154,105 +154,63 @@ def _libraries() -> tuple[str, ...]:
 
 # What no job needs: the network, other processes, more rights, wider limits. A list of what is forbidden and not of what is allowed, because what a C
 # library calls changes with its version; it stands behind the namespace and Landlock, not in their place.
-FORBIDDEN = {
-    "x86_64": (
-        0xC000003E,
-        (
-            (
-                41,
-                42,
-                43,
-                49,
-                50,
-                53,
-                288,
-            ),  # socket connect accept bind listen socketpair accept4
-            (56, 57, 58, 59, 322, 435),  # clone fork vfork execve execveat clone3
-            (
-                62,
-                101,
-                129,
-                200,
-                234,
-                297,
-                310,
-                311,
-                424,
-                434,
-                438,
-            ),  # kill ptrace …sigqueueinfo tkill tgkill process_vm_… pidfd_…
-            (
-                155,
-                161,
-                165,
-                166,
-                272,
-                304,
-                308,
-                428,
-                429,
-                430,
-                431,
-                432,
-                442,
-            ),  # pivot_root chroot mount umount unshare open_by_handle_at setns …
-            (
-                160,
-                302,
-                169,
-                175,
-                246,
-                313,
-                320,
-            ),  # setrlimit prlimit64 reboot init_module kexec_load …
-            (
-                248,
-                249,
-                250,
-                298,
-                321,
-                323,
-                425,
-            ),  # keys perf_event_open bpf userfaultfd io_uring_setup
-        ),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        (
-            (198, 199, 200, 201, 202, 203, 242),
-            (220, 221, 281, 435),
-            (117, 129, 130, 131, 138, 240, 270, 271, 424, 434, 438),
-            (39, 40, 41, 51, 97, 265, 268, 428, 429, 430, 431, 432, 442),
-            (164, 261, 142, 104, 105, 273, 294),
-            (217, 218, 219, 241, 280, 282, 425),
-        ),
-    ),
-}
+# Their numbers on x86-64 and on 64-bit ARM, where each has one.
+FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
+    # the network
+    "socket": (41, 198), "socketpair": (53, 199), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
+    "connect": (42, 203), "io_uring_setup": (425, 425),
+    # other processes
+    "clone": (56, 220), "clone3": (435, 435), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424),
+    # another view of the system
+    "chroot": (161, 51), "pivot_root": (155, 41), "mount": (165, 40), "umount2": (166, 39), "mount_setattr": (442, 442), "open_tree": (428, 428),
+    "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "unshare": (272, 97),
+    "setns": (308, 268), "open_by_handle_at": (304, 265),
+    # the kernel itself, and wider limits
+    "setrlimit": (160, 164), "reboot": (169, 142), "init_module": (175, 105), "finit_module": (313, 273), "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "add_key": (248, 217),
+    "request_key": (249, 218), "keyctl": (250, 219),
+}  # fmt: skip
+PRLIMIT = (
+    302,
+    261,
+)  # reads limits, too, which is no harm: it is refused where it is given new ones
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+
 LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
 ALLOW, KILL_PROCESS, FAIL_WITH_EPERM = 0x7FFF_0000, 0x8000_0000, 0x0005_0001
-NUMBER_OFFSET, ARCHITECTURE_OFFSET = 0, 4
+NUMBER, ARCHITECTURE, THIRD_ARGUMENT = 0, 4, 32  # where they lie in what a filter sees
 OTHER_ABI = 0x4000_0000  # x32's numbers begin here
 
 
 @cache
 def _filter() -> bytes | None:
-    """The BPF program for this machine."""
-    if platform.machine() not in FORBIDDEN:
+    """The BPF program for this machine: each line is (what, lines to skip if so, lines to skip if not, operand)."""
+    if platform.machine() not in ARCHITECTURES:
         return None
-    architecture, groups = FORBIDDEN[platform.machine()]
-    numbers = [number for group in groups for number in group]
+    column, architecture = ARCHITECTURES[platform.machine()]
+    numbers = [row[column] for row in FORBIDDEN.values() if row[column] is not None]
+    end = [
+        (JUMP_IF_EQUAL, 0, 4, PRLIMIT[column]),
+        (LOAD, 0, 0, THIRD_ARGUMENT),
+        (JUMP_IF_EQUAL, 0, 3, 0),
+        (LOAD, 0, 0, THIRD_ARGUMENT + 4),
+        (JUMP_IF_EQUAL, 0, 1, 0),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, FAIL_WITH_EPERM),
+    ]
+    to_refusal = len(numbers) + len(end) - 1
     lines = [
-        (LOAD, 0, 0, ARCHITECTURE_OFFSET),
+        (LOAD, 0, 0, ARCHITECTURE),
         (JUMP_IF_EQUAL, 1, 0, architecture),
         (RETURN, 0, 0, KILL_PROCESS),
-        (LOAD, 0, 0, NUMBER_OFFSET),
-        (JUMP_IF_AT_LEAST, len(numbers) + 1, 0, OTHER_ABI),
-    ]
-    lines += [
-        (JUMP_IF_EQUAL, len(numbers) - place, 0, number)
-        for place, number in enumerate(numbers)
-    ]
-    lines += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, FAIL_WITH_EPERM)]
+        (LOAD, 0, 0, NUMBER),
+        (JUMP_IF_AT_LEAST, to_refusal, 0, OTHER_ABI),
+        *((JUMP_IF_EQUAL, to_refusal - place, 0, number) for place, number in enumerate(numbers, 1)),
+        *end,
+    ]  # fmt: skip
     return b"".join(struct.pack("HBBI", *line) for line in lines)
 
 

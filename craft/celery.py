@@ -16,6 +16,7 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from craft import logs
+from craft.lifetime import stopping
 
 logger = logging.getLogger("craft.sweep")
 
@@ -32,7 +33,7 @@ _SEEN_SECONDS = 15
 
 
 class Sweep(bootsteps.StartStopStep):
-    """Calls every function of `CRAFT_SWEEPS` in a thread of its own, from the worker's start to its stop."""
+    """Calls every function of `CRAFT_SWEEPS` in a thread of its own, from the worker's start to its stop, and tells tasks that the worker stops."""
 
     requires = {"celery.worker.components:Pool"}
 
@@ -42,9 +43,11 @@ class Sweep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
 
     def start(self, worker: Any) -> None:
+        stopping.set(False)
         self.thread.start()
 
     def stop(self, worker: Any) -> None:
+        stopping.set(True)
         self.stopping.set()
         if self.thread.is_alive():
             self.thread.join(timeout=5)

@@ -2,8 +2,11 @@
 
 A worker claims due rows, which raises each row's `lease_epoch`; every later write says which epoch it holds, so a worker that slept through its lease
 finds its writes refused. Losing every message costs seconds, never work: `recover` puts rows whose lease ran out back in the queue, and whoever looks
-next claims them. A row that took its process down three times without getting anywhere is given up, and the last of those tries it makes alone in its
-process, so that it can't take others with it.
+next claims them.
+
+A row that was lost three times without getting anywhere is given up. Since all rows of a process are lost with it, the guilty one has to be told from its
+neighbours: a row that was lost once shares a process with few of its kind (`MAX_ONCE_LOST`), and one that was lost twice runs alone. So a poisonous row
+takes nobody along but itself, and few have to wait for their turn alone.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connection, models, transaction
+from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
@@ -31,8 +34,9 @@ LEASE = timedelta(seconds=15)
 RENEW_SECONDS = 5.0
 MAX_LOST = 3
 """After this many processes lost under a row it is given up."""
-SUSPECT_AFTER = MAX_LOST - 1
-"""A row that was lost this often runs alone."""
+ONCE_LOST, TWICE_LOST = 1, 2
+MAX_ONCE_LOST = 10
+"""So many rows that were lost once may be at work side by side."""
 
 
 class Status(models.TextChoices):
@@ -55,7 +59,7 @@ TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class LeasedModel(models.Model):
-    """The fields of a row that is work. `attempts` counts claims since the row last got somewhere."""
+    """The fields of a row that is work. `attempts` counts claims since the row last got somewhere: in the queue, how often it was lost."""
 
     status = models.CharField(
         max_length=10, choices=Status.choices, default=Status.PENDING
@@ -78,7 +82,7 @@ def lease_indexes(name: str) -> list[models.Index]:
     """One partial index for each question that the queue is asked."""
     return [
         models.Index(
-            fields=["next_attempt_at"],
+            fields=["attempts", "next_attempt_at"],
             name=f"{name}_due",
             condition=Q(status__in=["pending", "waiting"]),
         ),
@@ -94,7 +98,7 @@ L = TypeVar("L", bound=LeasedModel)
 
 
 def this_process() -> str:
-    """Names this process: host, process namespace, pid, and a word that no later process with the same pid shares."""
+    """Names this process: where its pid means something, the pid, and a word that no later process with the same pid shares."""
     return _process_name(os.getpid())
 
 
@@ -105,9 +109,11 @@ def _process_name(pid: int) -> str:
 
 @cache
 def _host() -> str:
-    namespace = Path("/proc/self/ns/pid")
+    """Host, boot and process namespace: two machines of one name, cloned or in two networks, must not judge each other's pids."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    boot_id = boot.read_text().strip() if boot.exists() else ""
     inode = namespace.stat().st_ino if namespace.exists() else 0
-    return f"{socket.gethostname()[:60]}/{inode}"
+    return f"{socket.gethostname()[:40]}/{boot_id}/{inode}"
 
 
 def _rows(model: type[L]) -> models.QuerySet[L]:
@@ -115,22 +121,20 @@ def _rows(model: type[L]) -> models.QuerySet[L]:
     return rows
 
 
-def due(model: type[L], *, suspects: bool | None = None) -> models.QuerySet[L]:
-    rows = _rows(model).filter(status__in=QUEUED, next_attempt_at__lte=Now())
-    if suspects is None:
-        return rows
-    return (
-        rows.filter(attempts__gte=SUSPECT_AFTER)
-        if suspects
-        else rows.filter(attempts__lt=SUSPECT_AFTER)
+def due(
+    model: type[L], *, lost: Collection[int] = range(MAX_LOST)
+) -> models.QuerySet[L]:
+    """Rows whose time has come, of those that were lost so often."""
+    return _rows(model).filter(
+        status__in=QUEUED, attempts__in=list(lost), next_attempt_at__lte=Now()
     )
 
 
-def claim(model: type[L], *, limit: int, suspects: bool = False) -> list[L]:
-    """Take up to `limit` due rows. Nobody else has them until their lease runs out."""
-    candidates = due(model, suspects=suspects)
-    if not candidates.exists():  # asked before a transaction is begun: an idle worker takes no write lock on SQLite
-        return []
+def claim(model: type[L], *, limit: int, lost: int = 0) -> list[L]:
+    """Take up to `limit` due rows that were lost so often. Nobody else has them until their lease runs out."""
+    candidates = due(model, lost=[lost])
+    if limit <= 0 or not candidates.exists():
+        return []  # before a transaction is begun: an idle worker takes no write lock on SQLite
     with transaction.atomic():
         locked = candidates.order_by("next_attempt_at").select_for_update(
             skip_locked=True
@@ -163,10 +167,14 @@ def recover(model: type[L]) -> list[L]:
     )
     if not lost.exists():
         return []
-    lost.filter(attempts__lt=MAX_LOST).update(
-        status=Status.PENDING, next_attempt_at=Now(), lease_owner=""
-    )
-    return list(lost.filter(attempts__gte=MAX_LOST))
+    with transaction.atomic():
+        # What is locked is being written by its owner just now, or by one that froze half-way: that must hold nobody up.
+        rows = list(lost.select_for_update(skip_locked=True))
+        ids = [row.pk for row in rows if row.attempts < MAX_LOST]
+        _rows(model).filter(pk__in=ids).update(
+            status=Status.PENDING, next_attempt_at=Now(), lease_owner=""
+        )
+    return [row for row in rows if row.attempts >= MAX_LOST]
 
 
 def _dead_neighbours(model: type[L]) -> list[str]:
@@ -181,20 +189,30 @@ def _dead_neighbours(model: type[L]) -> list[str]:
     return [
         owner
         for owner in owners
-        if owner != this_process() and not _is_alive(int(owner.split("/")[2]), owner)
+        if owner != this_process() and not _is_alive(int(owner.split("/")[-2]))
     ]
 
 
-def _is_alive(pid: int, owner: str) -> bool:
+def _is_alive(pid: int) -> bool:
     if pid == os.getpid():
-        return owner == this_process()  # an earlier process had our pid
+        return False  # an earlier process had our pid
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Dead, but its parent has not looked: in a container without an init that may last for ever."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        )
+    except OSError:
+        return False
 
 
 class Keeper:
@@ -248,11 +266,11 @@ class Keeper:
                 if not self._holders:
                     continue
             try:
-                self._on_tick()
                 if time.monotonic() - renewed_at >= RENEW_SECONDS:
                     renew(self._model, self._held())
                     renewed_at = time.monotonic()
-            except DatabaseError:
+                self._on_tick()
+            except Exception:  # this thread must not end while leases are held
                 logger.exception("could not renew leases; trying again")
                 connection.close()
 
@@ -264,6 +282,11 @@ class Isolation:
         self._changed = Condition()
         self._sharing = 0
         self._is_alone = False
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether a suspect waits for the batches to end."""
+        return self._is_alone
 
     @contextmanager
     def shared(self) -> Iterator[None]:

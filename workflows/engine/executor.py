@@ -115,6 +115,13 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
+def _is_settled(node: GraphNode, record: StepRecord) -> bool:
+    """A pure node that completed and took no edge may have stopped the whole run, which its record does not say: it runs again."""
+    if record.status == "completed" and node.node.effect == "pure":
+        return bool(record.handles)
+    return record.completed_at is not None
+
+
 class NodeCall:
     """A node's view of its run: see `workflows.nodes.base.Call`."""
 
@@ -236,8 +243,8 @@ class Run:
     async def _take_next(self) -> None:
         node = self._queue.popleft()
         record = self._recorded.get((node.id, ""))
-        if record is not None and record.completed_at is not None:
-            self._settle(node, record)
+        if record is not None and _is_settled(node, record):
+            self._settle_again(node, record)
         elif node.node.effect == "pure":
             await self._run_node(node)
             await self._breathe()
@@ -267,14 +274,29 @@ class Run:
 
     def _conclude(self) -> Ending:
         if self.is_cancelled:
+            self._break_off_all()
             return Ending("cancelled")
         if self._ending is not None:
+            self._break_off_all()
             return self._ending
         if self.is_interrupted:
             return Ending("pending", wake_at=utcnow())
         if self._parked:
             return Ending("waiting", wake_at=min(self._parked))
         return Ending("completed", output=self._output())
+
+    def _break_off_all(self) -> None:
+        """The execution is over, so no step of it stays open."""
+        for step in self._recorded.values():
+            self._break_off(step)
+
+    def _break_off(self, step: StepRecord) -> None:
+        """What is finished stays finished; of a call that may happen once only, nobody knows whether it went out."""
+        if step.completed_at is None:
+            effect = self.graph.nodes[step.node_id].node.effect
+            is_unknown = effect == "at_most_once" and step.status == "running"
+            self._close(step, "unknown" if is_unknown else "cancelled")
+            self.unsaved.append(step)
 
     def _output(self) -> Any:
         """That of the `output` or `respond` nodes that were reached, else that of the last node."""
@@ -294,6 +316,9 @@ class Run:
 
     async def _run_node(self, node: GraphNode) -> None:
         step = self._open(node)
+        if step.error and step.wake_at and step.wake_at > utcnow():
+            self._wait(node, step, step.wake_at)  # what is due is another branch
+            return
         scope = self._scope_of(node, step)
         try:
             if node.disabled or not self._is_wanted(node, scope):
@@ -312,17 +337,16 @@ class Run:
                 return
             await self._attempt(node, step, scope)
         except asyncio.CancelledError:
-            self._close(step, "cancelled")
-            self.unsaved.append(step)
+            self._break_off(step)
             raise
 
     def _open(self, node: GraphNode) -> StepRecord:
         """A fresh step, or the one that an earlier process left waiting or in flight."""
         left = self._recorded.get((node.id, ""))
-        if left is not None:
+        if left is not None and left.completed_at is None:
             left.attempt += left.status == "running"
             return left
-        return StepRecord(
+        step = self._recorded[node.id, ""] = StepRecord(
             node_id=node.id,
             type=node.type,
             name=node.name,
@@ -331,6 +355,7 @@ class Run:
             started_at=utcnow(),
             input=self._input_of(node),
         )
+        return step
 
     def inputs_of(self, node: GraphNode) -> dict[str, Any]:
         """What each edge brought that the node was begun on, by the node that it left."""
@@ -517,7 +542,6 @@ class Run:
             and not self.is_interrupted
             and until - utcnow() <= SHORT_WAIT
         ):
-            self._recorded[node.id, ""] = step
             self._sleepers.add(self._spawn(self._sleep(node, until), node.id))
         else:
             self._parked.append(until)
@@ -602,6 +626,15 @@ class Run:
         )
 
     # --- Edges and joins ---
+
+    def _settle_again(self, node: GraphNode, record: StepRecord) -> None:
+        """As an earlier process left it: also an error goes on where it went, and ends the run where it did."""
+        if record.status in {"failed", "unknown"}:
+            if node.on_error == "fail":
+                self._ending = self._ending or Ending("failed", error=record.error)
+                return
+            self._error = record.error
+        self._settle(node, record)
 
     def _settle(self, node: GraphNode, step: StepRecord) -> None:
         """The node's edges are decided; look at what lies behind them."""

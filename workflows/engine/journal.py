@@ -108,9 +108,10 @@ def job_of(execution: Execution) -> Job:
 def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord]]:
     """What earlier processes wrote down, by execution."""
     found: dict[str, list[StepRecord]] = {execution.pk: [] for execution in executions}
-    for step in Step.objects.filter(
-        execution__in=[execution.pk for execution in executions]
-    ).order_by("id"):
+    resumed = [execution.pk for execution in executions if execution.lease_epoch > 1]
+    if not resumed:
+        return found
+    for step in Step.objects.filter(execution__in=resumed).order_by("id"):
         found[step.execution_id].append(
             StepRecord(
                 node_id=step.node_id,
@@ -210,9 +211,12 @@ def _as_row(execution: Execution, record: StepRecord) -> Step:
 
 def _note_progress(writes: Iterable[Write]) -> None:
     """A row that got somewhere is no suspect: its count of lost processes starts anew."""
-    ids = [write.execution.pk for write in writes if write.execution.attempts > 1]
-    if ids:
+    doubted = [write.execution for write in writes if write.execution.attempts > 1]
+    if doubted:
+        ids = [execution.pk for execution in doubted]
         Execution.unscoped.filter(pk__in=ids).update(attempts=1)
+        for execution in doubted:
+            execution.attempts = 1
 
 
 def _apply_ending(write: Write) -> None:

@@ -13,15 +13,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from django.db import connection
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    connection,
+)
 from django.db.models import prefetch_related_objects
 
-from craft.leases import Isolation, Keeper, claim, due
+from craft.leases import (
+    MAX_ONCE_LOST,
+    ONCE_LOST,
+    TWICE_LOST,
+    Isolation,
+    Keeper,
+    claim,
+    due,
+)
+from craft.lifetime import stopping
 from workflows.engine import journal
 from workflows.engine.executor import Ending, LeaseLostError, Run, StepRecord, drive
 from workflows.engine.graph import Graph
@@ -38,38 +52,42 @@ TOP_UP_SECONDS = 0.1
 MAX_WRITES = 200
 CANCEL_POLL_SECONDS = 0.5
 
+_starting = threading.Lock()
+
+
+def engine_loop() -> asyncio.AbstractEventLoop:
+    """This process's one loop, on a thread of its own."""
+    with _starting:
+        return _loop_of(os.getpid())
+
 
 @cache
 def _loop_of(pid: int) -> asyncio.AbstractEventLoop:
-    """This process's loop, on a thread of its own. By pid: a forked child starts its own."""
+    """By pid: a forked child starts its own."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="engine-loop", daemon=True).start()
     return loop
 
 
-def engine_loop() -> asyncio.AbstractEventLoop:
-    return _loop_of(os.getpid())
-
-
-class RunningHere:
-    """The runs of this process, so that a cancel reaches them."""
+class HeldHere:
+    """What this process has claimed and not yet let go of, by id and lease epoch: its leases are renewed, and a cancel reaches its run."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[tuple[str, int], Run | None] = {}
 
-    def add(self, run: Run) -> None:
-        self._runs[run.job.execution_id] = run
+    def add(self, execution: Execution, run: Run | None = None) -> None:
+        self._runs[execution.pk, execution.lease_epoch] = run
 
-    def remove(self, run: Run) -> None:
-        self._runs.pop(run.job.execution_id, None)
+    def remove(self, execution_id: str, epoch: int) -> None:
+        self._runs.pop((execution_id, epoch), None)
 
     def ids(self) -> list[str]:
-        return list(self._runs)
+        return [execution_id for execution_id, _ in list(self._runs)]
 
     def cancel(self, execution_id: str) -> None:
-        run = self._runs.get(execution_id)
-        if run is not None:
-            engine_loop().call_soon_threadsafe(run.cancel)
+        for (held_id, _), run in list(self._runs.items()):
+            if held_id == execution_id and run is not None:
+                engine_loop().call_soon_threadsafe(run.cancel)
 
     def obey_cancels(self) -> None:
         ids = self.ids()
@@ -79,37 +97,40 @@ class RunningHere:
             self.cancel(execution_id)
 
 
-running_here = RunningHere()
+held_here = HeldHere()
 isolation = Isolation()
 keeper = Keeper(
     Execution,
-    held=running_here.ids,
-    on_tick=running_here.obey_cancels,
+    held=held_here.ids,
+    on_tick=held_here.obey_cancels,
     tick_seconds=CANCEL_POLL_SECONDS,
 )
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What a run asks its writer for. Without `done` the run is over here, and without a `write` it left nothing to keep."""
+
+    run: Run
+    write: Write | None
+    done: asyncio.Future[None] | None = None
 
 
 class Slice:
     """One batch on its way. Also the journal of its runs."""
 
     def __init__(self) -> None:
-        self._requests: SimpleQueue[tuple[Write, asyncio.Future[None] | None]] = (
-            SimpleQueue()
-        )
-        self._executions: dict[str, Execution] = {}
-        self._runs: list[Run] = []
-        self._open = 0
+        self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._open: dict[Run, Execution] = {}
 
     # --- As the journal, on the loop ---
 
     async def progress(
         self, run: Run, steps: list[StepRecord], *, advanced: bool
     ) -> None:
-        execution = self._executions[run.job.execution_id]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests.put(
-            (Write(execution, run.job.epoch, steps, advanced=advanced), done)
-        )
+        write = Write(self._open[run], run.job.epoch, steps, advanced=advanced)
+        self._requests.put(_Request(run, write, done))
         await done
 
     def recall(self, key: str) -> Any:
@@ -120,7 +141,6 @@ class Slice:
 
     async def _carry(self, run: Run) -> None:
         """One run from here to wherever it ends."""
-        running_here.add(run)
         write: Write | None = None
         try:
             write = self._ending_of(run, await run.execute())
@@ -132,18 +152,11 @@ class Slice:
             logger.exception("execution %s broke", run.job.execution_id)
             write = self._ending_of(run, broken())
         finally:
-            running_here.remove(run)
-            self._requests.put(
-                (write or Write(self._executions[run.job.execution_id], -1), None)
-            )
+            self._requests.put(_Request(run, write))
 
     def _ending_of(self, run: Run, ending: Ending) -> Write:
         return Write(
-            self._executions[run.job.execution_id],
-            run.job.epoch,
-            run.take_unsaved(),
-            ending,
-            run.logs,
+            self._open[run], run.job.epoch, run.take_unsaved(), ending, run.logs
         )
 
     # --- As the writer, in the thread that began the slice ---
@@ -151,34 +164,48 @@ class Slice:
     @property
     def open(self) -> int:
         """How many runs have not ended."""
-        return self._open
+        return len(self._open)
+
+    @property
+    def doubted(self) -> int:
+        """How many of them were lost before, and have got no further since."""
+        return sum(execution.attempts > ONCE_LOST for execution in self._open.values())
 
     def begin(self, executions: Sequence[Execution]) -> None:
         """Set claimed executions going. Those of instant graphs are over, and written down, when this returns."""
-        recorded = journal.recorded_steps(executions) if executions else {}
-        instant = []
         for execution in executions:
+            held_here.add(execution)
+        recorded = journal.recorded_steps(executions)
+        ended = [
+            write
+            for execution in executions
+            if (write := self._set_going(execution, recorded[execution.pk]))
+        ]
+        _keep(ended)
+        for write in ended:
+            held_here.remove(write.execution.pk, write.epoch)
+
+    def _set_going(
+        self, execution: Execution, recorded: list[StepRecord]
+    ) -> Write | None:
+        """The ending of one that is over at once."""
+        try:
             graph = journal.graph_of(execution.version)
             if graph.is_instant:
-                instant.append(run_instantly(execution, graph, recorded[execution.pk]))
-            else:
-                self.start(execution, graph, recorded[execution.pk])
-        self._open += len(instant)
-        self._commit([(write, None) for write in instant])
-
-    def finish(self) -> None:
-        """Leave what is not over to another process, once the calls in flight have come back."""
-        if self._open:
-            self.interrupt()
-            self.serve()
+                return run_instantly(execution, graph, recorded)
+            self.start(execution, graph, recorded)
+        except Exception:  # of all executions, this one only
+            logger.exception("execution %s could not be begun", execution.pk)
+            return Write(execution, execution.lease_epoch, ending=broken())
+        return None
 
     def start(
         self, execution: Execution, graph: Graph, recorded: list[StepRecord]
     ) -> None:
         run = Run(journal.job_of(execution), graph, recorded, self)
-        self._executions[execution.pk] = execution
-        self._runs.append(run)
-        self._open += 1
+        run.is_cancelled = execution.cancel_requested_at is not None
+        self._open[run] = execution
+        held_here.add(execution, run)
         asyncio.run_coroutine_threadsafe(self._carry(run), engine_loop())
 
     def serve(self, *, until: float | None = None) -> bool:
@@ -190,13 +217,17 @@ class Slice:
             self._commit(requests)
         return True
 
+    def finish(self) -> None:
+        """Leave what is not over to another process, once the calls in flight have come back."""
+        if self._open:
+            self.interrupt()
+            self.serve()
+
     def interrupt(self) -> None:
-        for run in self._runs:
+        for run in list(self._open):
             engine_loop().call_soon_threadsafe(run.interrupt)
 
-    def _collect(
-        self, until: float | None
-    ) -> list[tuple[Write, asyncio.Future[None] | None]]:
+    def _collect(self, until: float | None) -> list[_Request]:
         timeout = None if until is None else max(0.0, until - time.monotonic())
         requests = []
         with contextlib.suppress(Empty):
@@ -205,27 +236,48 @@ class Slice:
                 requests.append(self._requests.get_nowait())
         return requests
 
-    def _commit(
-        self, requests: Sequence[tuple[Write, asyncio.Future[None] | None]]
-    ) -> None:
-        writes = [write for write, _ in requests if write.epoch >= 0]
-        accepted: dict[int, bool] = {}
-        try:
-            accepted = (
-                dict(zip(map(id, writes), journal.commit(writes), strict=True))
-                if writes
-                else {}
-            )
-        except (
-            Exception
-        ):  # the runs are told; their leases run out and another process goes on
-            logger.exception("could not write down %d steps and endings", len(writes))
-        for write, done in requests:
-            self._open -= done is None
-            if done is not None:
+    def _commit(self, requests: Sequence[_Request]) -> None:
+        kept = _keep([request.write for request in requests if request.write])
+        for request in requests:
+            if request.done is not None:
                 engine_loop().call_soon_threadsafe(
-                    _answer, done, accepted.get(id(write), False)
+                    _answer, request.done, id(request.write) in kept
                 )
+            else:
+                held_here.remove(request.run.job.execution_id, request.run.job.epoch)
+                del self._open[request.run]
+
+
+def _keep(writes: Sequence[Write]) -> set[int]:
+    """Commit the writes together; the `id()` of each that was accepted.
+
+    Those that were not are dropped by their runs, and when their leases run out another process goes on. Where a write is at fault, not the database, it
+    takes no other with it, and its execution ends: nobody else could keep it either.
+    """
+    if not writes:
+        return set()
+    try:
+        accepted = journal.commit(writes)
+    except (OperationalError, InterfaceError):
+        logger.exception("could not write down %d steps and endings", len(writes))
+        connection.close()
+        return set()
+    except Exception:
+        if len(writes) > 1:
+            return {kept for write in writes for kept in _keep([write])}
+        logger.exception(
+            "what %s has done can't be written down", writes[0].execution.pk
+        )
+        _give_up(writes[0])
+        return set()
+    return {
+        id(write) for write, is_ours in zip(writes, accepted, strict=True) if is_ours
+    }
+
+
+def _give_up(write: Write) -> None:
+    with contextlib.suppress(Exception):  # else its lease runs out
+        journal.commit([Write(write.execution, write.epoch, ending=broken())])
 
 
 def _answer(done: asyncio.Future[None], is_written: bool) -> None:
@@ -254,23 +306,32 @@ def run_due(*, most: int = MAX_CLAIM) -> int:
     claimed = 0
     with isolation.shared(), keeper.holding():
         piece = Slice()
-        while time.monotonic() < until:
-            found = claim_executions(limit=min(most, MAX_OPEN - piece.open))
+        while not (time.monotonic() >= until or isolation.is_asked_for or stopping):
+            found = claim_for(piece, most)
             claimed += len(found)
             piece.begin(found)
             if not piece.open and not found:
                 break
             piece.serve(until=min(until, time.monotonic() + TOP_UP_SECONDS))
         piece.finish()
-    return claimed + (0 if claimed else run_suspect())
+    return claimed + (0 if stopping else run_suspect())
+
+
+def claim_for(piece: Slice, most: int) -> list[Execution]:
+    """New ones, and a few of those that were lost once."""
+    room = min(most, MAX_OPEN - piece.open)
+    found = claim_executions(
+        limit=min(room, MAX_ONCE_LOST - piece.doubted), lost=ONCE_LOST
+    )
+    return [*found, *claim_executions(limit=room - len(found))]
 
 
 def run_suspect() -> int:
-    """An execution under which processes were lost before runs with nobody beside it."""
-    if not due(Execution, suspects=True).exists():
+    """An execution that was lost twice runs with nobody beside it."""
+    if not due(Execution, lost=[TWICE_LOST]).exists():
         return 0
     with isolation.alone() as is_ours, keeper.holding():
-        found = claim_executions(limit=1, suspects=True) if is_ours else []
+        found = claim_executions(limit=1, lost=TWICE_LOST) if is_ours else []
         piece = Slice()
         piece.begin(found)
         piece.serve(until=time.monotonic() + SLICE_SECONDS)
@@ -278,8 +339,8 @@ def run_suspect() -> int:
     return len(found)
 
 
-def claim_executions(*, limit: int, suspects: bool = False) -> list[Execution]:
-    executions = claim(Execution, limit=limit, suspects=suspects) if limit > 0 else []
+def claim_executions(*, limit: int, lost: int = 0) -> list[Execution]:
+    executions = claim(Execution, limit=limit, lost=lost)
     prefetch_related_objects(executions, "version", "workflow")
     return executions
 
@@ -293,8 +354,7 @@ def run_instantly(
 ) -> Write:
     """Run an instant graph to its end, here and now. What to write is returned, so that a batch shares a commit."""
     run = Run(journal.job_of(execution), graph, recorded, Slice(), can_sleep=False)
-    if execution.cancel_requested_at:
-        run.is_cancelled = True
+    run.is_cancelled = execution.cancel_requested_at is not None
     try:
         ending = drive(run.execute())
     except Exception:
@@ -310,8 +370,15 @@ def run_instantly(
     )
 
 
-def run_until(execution: Execution, graph: Graph, *, seconds: float) -> None:
-    """Carry one execution inline until its deadline; then let go of it, so that a worker goes on. What is in flight is awaited in the background."""
+def run_until(
+    execution: Execution,
+    graph: Graph,
+    *,
+    seconds: float,
+    then: Callable[[], object],
+) -> None:
+    """Carry one execution inline until its deadline; then let go of it, so that a worker goes on: `then` is called once it may. What is in flight is awaited
+    in the background."""
     piece = Slice()
     with keeper.holding():
         piece.start(execution, graph, [])
@@ -319,13 +386,14 @@ def run_until(execution: Execution, graph: Graph, *, seconds: float) -> None:
             return
     piece.interrupt()
     threading.Thread(
-        target=_finish, args=(piece,), name="engine-writer", daemon=True
+        target=_finish, args=(piece, then), name="engine-writer", daemon=True
     ).start()
 
 
-def _finish(piece: Slice) -> None:
+def _finish(piece: Slice, then: Callable[[], object]) -> None:
     try:
         with keeper.holding():
             piece.serve()
     finally:
         connection.close()
+    then()

@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='execution',
-            index=models.Index(condition=models.Q(('status__in', ['pending', 'waiting'])), fields=['next_attempt_at'], name='execution_due'),
+            index=models.Index(condition=models.Q(('status__in', ['pending', 'waiting'])), fields=['attempts', 'next_attempt_at'], name='execution_due'),
         ),
         migrations.AddIndex(
             model_name='execution',

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -113,10 +119,8 @@ def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
         journal.commit([slices.run_instantly(execution, graph, [], is_new=True)])
         return execution
     insert([execution])
-    slices.run_until(execution, graph, seconds=timeout_seconds)
+    slices.run_until(execution, graph, seconds=timeout_seconds, then=doorbell.ring)
     execution.refresh_from_db()
-    if not execution.is_over:
-        doorbell.ring()
     return execution
 
 
@@ -124,7 +128,7 @@ def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
 class _Batch:
     executions: list[Execution] = field(default_factory=list)
     committed: threading.Event = field(default_factory=threading.Event)
-    error: Exception | None = None
+    errors: dict[Execution, Exception] = field(default_factory=dict)
 
 
 class Inbox:
@@ -149,8 +153,8 @@ class Inbox:
         if leads:
             self._commit(batch)
         batch.committed.wait()
-        if batch.error is not None:
-            raise batch.error
+        if execution in batch.errors:
+            raise batch.errors[execution]
 
     def _commit(self, batch: _Batch) -> None:
         with self._turn:
@@ -158,11 +162,21 @@ class Inbox:
                 if self._batch is batch:
                     self._batch = _Batch()  # who comes now is in the next one
             try:
-                insert(batch.executions)
-            except Exception as error:  # each caller raises it
-                batch.error = error
+                self._insert(batch)
             finally:
                 batch.committed.set()
+
+    def _insert(self, batch: _Batch) -> None:
+        try:
+            insert(batch.executions)
+        except (OperationalError, InterfaceError) as error:
+            batch.errors = dict.fromkeys(batch.executions, error)
+        except Exception:  # one is at fault; the others have nothing to do with it
+            for execution in batch.executions:
+                try:
+                    insert([execution])
+                except Exception as error:
+                    batch.errors[execution] = error
 
 
 inbox = Inbox()
@@ -184,7 +198,7 @@ def request_cancel(execution: Execution) -> None:
     )
     execution.refresh_from_db()
     if not journal.end_unclaimed(execution, status=Status.CANCELLED):
-        slices.running_here.cancel(execution.pk)
+        slices.held_here.cancel(execution.pk)
 
 
 def wait_for_ends(executions: Sequence[Execution], *, seconds: float = 1.0) -> None:

@@ -256,9 +256,13 @@ def _update(executions: Sequence[Execution]) -> None:
     """Django's `bulk_update` builds one CASE for each row and column, which costs ten times what the runs themselves do."""
     if not executions:
         return
-    fields = [Execution._meta.get_field(name) for name in ENDING_FIELDS]
+    fields = [
+        field
+        for field in Execution._meta.concrete_fields
+        if field.name in ENDING_FIELDS
+    ]
     columns = ", ".join(
-        f"{connection.ops.quote_name(field.column)} = %s" for field in fields
+        f"{connection.ops.quote_name(str(field.column))} = %s" for field in fields
     )
     statement = f"UPDATE {Execution._meta.db_table} SET {columns} WHERE id = %s"  # noqa: S608  # names of our own columns
     rows = [

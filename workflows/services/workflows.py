@@ -10,7 +10,7 @@ from accounts.models import Company, User
 from craft.events import Event, publish
 from craft.exceptions import InvalidError
 from workflows import events
-from workflows.engine.graph import GraphError, compile_graph, steps_to_graph
+from workflows.engine.graph import GraphError, compile_graph, compile_steps
 from workflows.engine.journal import CATALOGUE
 from workflows.models import Workflow, WorkflowStatus, WorkflowVersion
 from workflows.services.schedules import sync_schedule
@@ -141,53 +141,24 @@ def changed_definition(workflow: Workflow, graph: dict[str, Any]) -> dict[str, A
 
 def check_definition(graph: dict[str, Any], *, is_pipeline: bool) -> dict[str, Any]:
     """What a version keeps, compiled once to find its faults."""
+    output = graph.get("output") or ""
+    variables = graph.get("variables") or {}
     try:
         if is_pipeline:
-            drawn = steps_to_graph(graph["steps"], graph.get("output") or None)
-        else:
-            if graph.get("output"):
-                raise InvalidError(
-                    "A graph's results go where its nodes send them.",
-                    details={"output": "Add a store node instead."},
-                )
-            drawn = {
-                "nodes": graph.get("nodes") or [],
-                "edges": graph.get("edges") or [],
-            }
-        definition = {**drawn, "variables": graph.get("variables") or {}}
-        compile_graph(definition, CATALOGUE)
-    except GraphError as error:
-        faults = (
-            in_words_of_steps(error.faults, graph["steps"])
-            if is_pipeline
-            else error.faults
-        )
-        raise InvalidError(describe(faults), details=faults) from None
-    return {
-        **definition,
-        "steps": graph["steps"] if is_pipeline else None,
-        "output": graph.get("output") or "",
-    }
-
-
-def in_words_of_steps(faults: dict[str, str], steps: list[Any]) -> dict[str, str]:
-    """Whoever wrote steps knows nothing of the nodes that they became: step N is node N, and the output comes after them."""
-    said = {}
-    for path, sentence in faults.items():
-        kind, _, rest = path.partition(".")
-        number, _, inner = rest.partition(".")
-        if kind != "nodes" or not number.isdigit():
-            said[path] = sentence
-        elif int(number) >= len(steps):
-            said["output"] = sentence
-        else:
-            inner = (
-                inner.replace("config.conditions", "conditions")
-                if "conditions" in steps[int(number)]
-                else inner
+            steps = graph["steps"]
+            definition, _ = compile_steps(steps, output or None, variables, CATALOGUE)
+            return {**definition, "steps": steps, "output": output}
+        if output:
+            raise InvalidError(
+                "A graph's results go where its nodes send them.",
+                details={"output": "Add a store node instead."},
             )
-            said[".".join(filter(None, ["steps", number, inner]))] = sentence
-    return said
+        nodes, edges = graph.get("nodes") or [], graph.get("edges") or []
+        definition = {"nodes": nodes, "edges": edges, "variables": variables}
+        compile_graph(definition, CATALOGUE)
+        return {**definition, "steps": None, "output": ""}
+    except GraphError as error:
+        raise InvalidError(describe(error.faults), details=error.faults) from None
 
 
 def describe(faults: dict[str, str]) -> str:

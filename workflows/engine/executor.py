@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 SHORT_WAIT = timedelta(seconds=5)
 """A wait up to this long is slept on the loop; a longer one lets go of the worker."""
-DEFAULT_EFFECT_TIMEOUT = 60.0
+DEFAULT_EFFECT_TIMEOUT = 300.0
 MAX_PARALLEL = 16
 MAX_LOG_LINES = 1_000
 BREATHE_EVERY = 50  # pure nodes between two looks at the loop

@@ -2,8 +2,14 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+if sys.version_info < (3, 11):  # noqa: UP036  # an older Python gets this far, and should be told
+    sys.exit(f"Craft needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "craft.settings")
-    execute_from_command_line(sys.argv)
+    try:
+        from django.core.management import execute_from_command_line
+
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:  # in the midst of loading, too
+        sys.exit(130)

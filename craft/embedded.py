@@ -21,6 +21,7 @@ QUEUES = ["short", "long", "documents"]
 
 class EmbeddedWorker:
     def __init__(self) -> None:
+        self.is_ready = threading.Event()
         self.worker = app.WorkController(
             pool="threads",
             concurrency=THREADS,
@@ -28,29 +29,31 @@ class EmbeddedWorker:
             without_heartbeat=True,
             without_mingle=True,
             without_gossip=True,
+            ready_callback=lambda consumer: self.is_ready.set(),
         )
         # Left to itself, the embedded service takes a scheduler that keeps its state in files.
         self.scheduler = EmbeddedService(
             app, thread=True, scheduler_cls=app.conf.beat_scheduler
         )
-        self.thread = threading.Thread(
-            target=self.worker.start, name="worker", daemon=True
-        )
 
     def start(self) -> None:
-        self.thread.start()
+        _in_background(self.worker.start, "worker")
         self.scheduler.start()
 
     def stop(self, timeout: float) -> bool:
         """Take no more work and finish what is in hand; False when the time runs out first. What is left then is found by its lease."""
         deadline = time.monotonic() + timeout
-        stops = [_in_background(self.scheduler.stop), _in_background(self.worker.stop)]
-        for thread in [*stops, self.thread]:
+        stops = [_in_background(self.scheduler.stop, "stop-scheduler")]
+        if (
+            self.is_ready.is_set()
+        ):  # before that it has nothing in hand, and waits for its own start
+            stops.append(_in_background(self.worker.stop, "stop-worker"))
+        for thread in stops:
             thread.join(max(0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in stops)
 
 
-def _in_background(call: Callable[[], Any]) -> threading.Thread:
-    thread = threading.Thread(target=call, daemon=True)
+def _in_background(call: Callable[[], Any], name: str) -> threading.Thread:
+    thread = threading.Thread(target=call, name=name, daemon=True)
     thread.start()
     return thread

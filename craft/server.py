@@ -7,16 +7,20 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from multiprocessing import util
+from http.client import HTTPConnection, HTTPException
+from multiprocessing import Value, util
 from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.log import LogLevels
+from granian.server import MPServer
 
 from craft.embedded import EmbeddedWorker
 from craft.lifetime import leave_with
@@ -27,6 +31,7 @@ logger = logging.getLogger("craft.server")
 THREADS = 16
 STOP_SECONDS = 8  # from the signal until what has not stopped is killed
 DRAIN_SECONDS = 6
+RESTART_SECONDS = 0.5
 _LOGGING = {
     "handlers": {},
     "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
@@ -38,44 +43,141 @@ def serve(
     host: str,
     port: int,
     processes: int = 1,
-    on_loaded: Callable[[], None] | None = None,
+    on_served: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `on_loaded` is called in each server process, once, when it is about to accept.
+    """Serve until SIGINT or SIGTERM. `on_served` is called in each server process when it answers.
 
-    Leaves with SystemExit 1 when a process dies again and again.
+    A process that dies is started again, as often as it takes; one that dies before it could serve ends this with SystemExit 1.
     """
-    server = Granian(
+    was_served = Value("b", False)
+    connections.close_all()  # a connection must not be shared by a fork
+    os.register_at_fork(after_in_child=_await_handlers)
+    while True:
+        server = _make_server(host, port, processes)
+        # granian itself gives up when a process dies twice within seconds
+        with suppress(SystemExit):
+            server.serve(
+                target_loader=partial(
+                    load, os.getpid(), was_served, on_served, host, port
+                ),
+                wrap_loader=False,
+            )
+        if server.interrupt_signal:
+            return
+        if not was_served.value:
+            sys.exit(1)
+        time.sleep(RESTART_SECONDS)
+        was_served.value = False
+
+
+def _make_server(host: str, port: int, processes: int) -> MPServer:
+    return MPServer(
         "craft.wsgi:application",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=1 if settings.EMBEDDED else processes,
         blocking_threads=THREADS,
+        runtime_mode=RuntimeModes.st,  # the other one can miss the end of its own stop, and is then killed
         http=HTTPModes.http1,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,  # its warnings are advice on threads
         log_dictconfig=_LOGGING,
     )
-    connections.close_all()  # a connection must not be shared by a fork
-    server.serve(target_loader=partial(load, os.getpid(), on_loaded), wrap_loader=False)
 
 
-def load(supervisor: int, on_loaded: Callable[[], None] | None) -> Any:
-    """What a server process does first: bind its life to the supervisor's, and start the worker. A process that is spawned, not forked, loads Django by importing this module."""
-    _leave_on_signals()
+def load(
+    supervisor: int,
+    was_served: Any,
+    on_served: Callable[[], None] | None,
+    host: str,
+    port: int,
+) -> Any:
+    """What a server process does first. One that is spawned, not forked, loads Django by importing this module."""
+    _await_handlers()
+    _keep_main_thread_listening()
     leave_with(supervisor)
-    if settings.EMBEDDED:
-        _start_worker()
-    if on_loaded:
-        on_loaded()
+
+    def follow() -> None:
+        while not answers(host, port):
+            time.sleep(0.02)
+        was_served.value = True
+        _poke_main_thread()
+        if settings.EMBEDDED:
+            _start_worker()
+        if on_served:
+            on_served()
+
+    # After the first answer: a server that is still starting loses signals, and the worker's start would make that moment long.
+    threading.Thread(target=follow, name="follow", daemon=True).start()
     return application
 
 
-def _leave_on_signals() -> None:
-    """Until granian sets its own handlers there is nothing to drain; without these a signal in that second would be lost, or end in a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(0))
+def answers(host: str, port: int) -> bool:
+    """Whether a Craft serves at this address."""
+    client = HTTPConnection(
+        "127.0.0.1" if host in {"0.0.0.0", "::"} else host,  # noqa: S104
+        port,
+        timeout=1,
+    )
+    try:
+        client.request("GET", "/healthz", headers={"Host": "localhost"})
+        return b'"service": "craft"' in client.getresponse().read(1000)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        client.close()
+
+
+# --- Signals of a server process ---
+#
+# granian's handlers ask it to stop, and three traps surround them: before they are set a signal is lost; a signal may land in any thread, while Python
+# runs handlers in the main one, which granian lets sleep in a lock; and granian blocks for good when it is asked to stop more often than twice.
+
+
+def _await_handlers() -> None:
+    """Until granian sets its handlers there is nothing to drain; the supervisor's, inherited by a fork, would swallow the signal.
+
+    Ctrl-C reaches all processes at once. Only the supervisor's SIGTERM counts, or it would take this one's end for a crash.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+
+def _keep_main_thread_listening() -> None:
+    """Wake the main thread for each signal, wherever it landed. SIGUSR1 does so, and lets it take over granian's handlers once they are there."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGUSR1, lambda *_: _stop_once())
+
+    def listen() -> None:
+        while number := os.read(reader, 1):
+            if number[0] in (signal.SIGINT, signal.SIGTERM):
+                _poke_main_thread()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+
+
+def _poke_main_thread() -> None:
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+
+def _stop_once() -> None:
+    """Replace granian's handlers by one that asks it once."""
+    ask = signal.getsignal(signal.SIGTERM)
+    if not callable(ask) or ask.__module__ != "granian._signals":
+        return  # not there yet, or replaced before
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ask(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _start_worker() -> None:

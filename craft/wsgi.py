@@ -1,10 +1,14 @@
 import os
+import warnings
 
 from django.core.wsgi import get_wsgi_application
 
 from craft import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "craft.settings")
+
+# Without `collectstatic` WhiteNoise finds the files where the apps keep them, and that is how the embedded default runs.
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 application = get_wsgi_application()
 logs.configure()

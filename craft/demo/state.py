@@ -25,7 +25,10 @@ def load() -> dict[str, Any]:
         known: dict[str, Any] = json.loads(path().read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    if known.get("registered") and not get_user_model().objects.filter(email=CUSTOMER).exists():
+    if (
+        known.get("registered")
+        and not get_user_model().objects.filter(email=CUSTOMER).exists()
+    ):
         return {}
     return known
 
@@ -33,7 +36,9 @@ def load() -> dict[str, Any]:
 def save(known: dict[str, Any]) -> None:
     """In one step: a kill leaves the old file or the new one, never half of one."""
     draft = path().with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+    ) as file:
         json.dump(known, file, indent=1)
     draft.replace(path())
 
@@ -48,5 +53,7 @@ def print_next_steps() -> None:
         return
     grid = Table.grid(padding=(0, 2))
     grid.add_row("[dim]The demo company is there:[/]", f"{CUSTOMER}, operator {ADMIN}")
-    grid.add_row("[dim]A new password:[/]", f".venv/bin/python manage.py changepassword {ADMIN}")
+    grid.add_row(
+        "[dim]A new password:[/]", f".venv/bin/python manage.py changepassword {ADMIN}"
+    )
     console.print(grid)

@@ -2,13 +2,11 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPConnection, HTTPException
 from multiprocessing import Value
 from typing import Any, NoReturn
 
@@ -21,9 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from craft.console import announce, console
 from craft.demo import state
-from craft.server import serve
+from craft.server import answers, serve
 
-PATIENCE_SECONDS = 1.5  # a server that was killed lets go of its port in a fraction of this
+PATIENCE_SECONDS = (
+    1.5  # a server that was killed lets go of its port in a fraction of this
+)
 MIGRATION_LOCK = 0x63726166  # any number that no other program picks
 
 
@@ -33,12 +33,32 @@ class Command(BaseCommand):
     help = "Serve Craft: the web, and on the embedded default also the worker and the scheduler, in one go."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (0.0.0.0 in a container)")
-        parser.add_argument("--port", type=int, default=settings.PORT, help="the port to listen on; PORT says the same")
-        parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="web processes, where Redis joins them")
-        parser.add_argument("--demo", action="store_true", help="on the first start, try everything with real data")
+        parser.add_argument(
+            "--host",
+            default="127.0.0.1",
+            help="the address to listen on (0.0.0.0 in a container)",
+        )
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=settings.PORT,
+            help="the port to listen on; PORT says the same",
+        )
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=os.cpu_count() or 1,
+            help="web processes, where Redis joins them",
+        )
+        parser.add_argument(
+            "--demo",
+            action="store_true",
+            help="on the first start, try everything with real data",
+        )
 
-    def handle(self, *, host: str, port: int, processes: int, demo: bool, **_: Any) -> None:
+    def handle(
+        self, *, host: str, port: int, processes: int, demo: bool, **_: Any
+    ) -> None:
         if port != settings.PORT:
             _start_again_on(port)
         if not _is_free(host, port):
@@ -46,8 +66,12 @@ class Command(BaseCommand):
             sys.exit(1)
         try:
             _migrate()
-            with _demo() if demo and not state.is_done() else _announcement() as on_loaded:
-                serve(host=host, port=port, processes=processes, on_loaded=on_loaded)
+            with (
+                _demo()
+                if demo and not state.is_done()
+                else _announcement() as on_served
+            ):
+                serve(host=host, port=port, processes=processes, on_served=on_served)
         except KeyboardInterrupt:
             sys.exit(130)
         console.print("Stopped.", style="dim")
@@ -56,7 +80,7 @@ class Command(BaseCommand):
 def _start_again_on(port: int) -> NoReturn:
     """The settings were read for another port, and the public address is made of it."""
     os.environ["PORT"] = str(port)
-    os.execv(sys.executable, sys.orig_argv)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606  # this very command
 
 
 # --- The port ---
@@ -65,7 +89,7 @@ def _start_again_on(port: int) -> NoReturn:
 def _is_free(host: str, port: int) -> bool:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not _can_bind(host, port):
-        if time.monotonic() > give_up_at or _answers_as_craft(port):
+        if time.monotonic() > give_up_at or answers(host, port):
             return False
         time.sleep(0.1)
     return True
@@ -81,21 +105,17 @@ def _can_bind(host: str, port: int) -> bool:
     return True
 
 
-def _answers_as_craft(port: int) -> bool:
-    client = HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        client.request("GET", "/healthz")
-        return b'"service": "craft"' in client.getresponse().read(1000)
-    except (OSError, HTTPException):
-        return False
-    finally:
-        client.close()
-
-
 def _taken(host: str, port: int) -> str:
-    spare = next((other for other in range(port + 1, min(port + 50, 65536)) if _can_bind(host, other)), None)
+    spare = next(
+        (
+            other
+            for other in range(port + 1, min(port + 50, 65536))
+            if _can_bind(host, other)
+        ),
+        None,
+    )
     other = f"make run PORT={spare or '…'}"
-    if _answers_as_craft(port):
+    if answers(host, port):
         return f"Craft already serves at http://127.0.0.1:{port}; for a second one choose another port: {other}"
     return f"Port {port} is taken by another program; stop it, or choose another port: {other}"
 
@@ -109,7 +129,12 @@ def _migrate() -> None:
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if plan:
             with _progress() as progress:
-                call_command("migrate", interactive=False, verbosity=1, stdout=_Migrations(progress, len(plan)))
+                call_command(
+                    "migrate",
+                    interactive=False,
+                    verbosity=1,
+                    stdout=_Migrations(progress, len(plan)),
+                )
 
 
 @contextmanager
@@ -127,7 +152,12 @@ def _alone() -> Iterator[None]:
 
 
 def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), console=console)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        console=console,
+    )
 
 
 class _Migrations:
@@ -154,21 +184,15 @@ class _Migrations:
 
 @contextmanager
 def _announcement() -> Iterator[Any]:
-    """Yields what the server process calls when it is loaded; the panel is printed once, however often that process has to be started again."""
-    yield partial(_announce_once, Value("b", False), settings.PORT)
+    """Yields what the server process calls when it answers; the panel is printed once, however often that process has to be started again."""
+    yield partial(_announce_once, Value("b", False))
 
 
-def _announce_once(was_announced: Any, port: int) -> None:
+def _announce_once(was_announced: Any) -> None:
     with was_announced.get_lock():
         if was_announced.value:
             return
         was_announced.value = True
-    threading.Thread(target=_announce_when_served, args=(port,), daemon=True).start()
-
-
-def _announce_when_served(port: int) -> None:
-    while not _answers_as_craft(port):
-        time.sleep(0.05)
     announce()
     state.print_next_steps()
 
@@ -176,7 +200,9 @@ def _announce_when_served(port: int) -> None:
 @contextmanager
 def _demo() -> Iterator[None]:
     """The demo is a customer: a process of its own that speaks to the server over HTTP, and says itself that the server is there."""
-    process = subprocess.Popen([sys.executable, sys.argv[0], "demo", "--with-parent", str(os.getpid())])
+    process = subprocess.Popen(  # noqa: S603  # our own command
+        [sys.executable, sys.argv[0], "demo", "--with-parent", str(os.getpid())]
+    )
     try:
         yield None
     finally:

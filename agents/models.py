@@ -24,9 +24,7 @@ class AgentStatus(models.TextChoices):
 
 class AgentQuerySet(CompanyQuerySet["Agent"]):
     def with_sources(self) -> AgentQuerySet:
-        return self.prefetch_related(
-            models.Prefetch("data_sources", queryset=DataSource.unscoped.order_by("pk"))
-        )
+        return self.prefetch_related("data_sources")
 
 
 class Agent(CompanyModel):
@@ -170,9 +168,10 @@ class AgentExecution(CompanyModel):
     def finish(self, status: Status, **results: Any) -> bool:
         """Ends it once: whoever comes second, a sweep or a call that was slow, changes nothing."""
         now = timezone.now()
-        changed = AgentExecution.unscoped.filter(
-            pk=self.pk, status=Status.RUNNING
-        ).update(status=status, completed_at=now, updated_at=now, **results)
+        own = AgentExecution.objects.for_company(self.company_id).filter(pk=self.pk)
+        changed = own.filter(status=Status.RUNNING).update(
+            status=status, completed_at=now, updated_at=now, **results
+        )
         self.refresh_from_db()
         return bool(changed)
 

@@ -63,6 +63,10 @@ class ConfigurationSerializer(Serializer):
         help_text="How long an answer may take. Default: 60.",
     )
 
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        return {key: value for key, value in shown.items() if value is not None}
+
 
 class DataSourcesField(serializers.ListField):
     """Ids of data sources of the caller's company, looked up in one query."""
@@ -84,7 +88,7 @@ class DataSourcesField(serializers.ListField):
         return [found[key] for key in ids]
 
     def to_representation(self, data: Any) -> list[str]:
-        return [source.pk for source in data.all()]
+        return sorted(source.pk for source in data.all())
 
 
 class UiSettingsField(serializers.DictField):

@@ -63,7 +63,9 @@ def update_agent(
     **changes: Any,
 ) -> Agent:
     """Changes what is named. `configuration` is merged key by key; null removes a key. What the agent is told anew makes a new version."""
-    agent = Agent.unscoped.select_for_update().get(pk=agent.pk)
+    agent = (
+        Agent.objects.for_company(agent.company_id).select_for_update().get(pk=agent.pk)
+    )
     merged = _merge(agent.configuration, configuration or {})
     is_told_anew = merged != agent.configuration
     agent.configuration = merged
@@ -100,7 +102,7 @@ def delete_agent(agent: Agent) -> None:
 
 
 def _add_version(agent: Agent, user: User | None) -> AgentVersion:
-    return AgentVersion.unscoped.create(
+    return AgentVersion.objects.create(
         company_id=agent.company_id,
         agent=agent,
         number=agent.version,
@@ -142,7 +144,7 @@ def execute_agent(
     name = model or agent.model
     provider_of(name)
     sources = _sources_for(agent, data_sources)
-    execution = AgentExecution.unscoped.create(
+    execution = AgentExecution.objects.create(
         company=company,
         agent=agent,
         agent_name=agent.name,

@@ -30,8 +30,8 @@ PART_OF_A_VALUE = 4
 class DescribeData(AgentTool):
     name = "describe_data"
     description = (
-        "List the data sources with their tables, columns, types, row counts and a few sample rows. With `find`, also say in which columns these words "
-        "stand as values: call it so when a question names something, such as a customer, a code or a state."
+        "List the data sources with their tables, columns, types, row counts and a few sample rows. With `find`, say instead in which columns these "
+        "words stand as values: call it so when a question names something, such as a customer, a code or a state."
     )
     parameters = {
         "type": "object",
@@ -47,18 +47,13 @@ class DescribeData(AgentTool):
     }
 
     def run(self, context: ToolContext, **arguments: Any) -> Any:
-        phrases = [
-            phrase.lower().strip()
-            for phrase in arguments.get("find") or []
-            if phrase.strip()
-        ]
-        described, found = [], []
-        for source in context.sources.values():
-            description = describe(source)
-            described.append(description)
-            if phrases:
-                found += find_values(context, source, description, phrases)
-        return {"sources": described, "found": found}
+        described = [describe(source) for source in context.sources.values()]
+        asked = [phrase.lower().strip() for phrase in arguments.get("find") or []]
+        phrases = list(dict.fromkeys(phrase for phrase in asked if phrase))
+        if not phrases:
+            return {"sources": described}
+        hits = [find_values(context, description, phrases) for description in described]
+        return {"found": [hit for found in hits for hit in found]}
 
 
 def describe(source: DataSource) -> dict[str, Any]:
@@ -86,12 +81,10 @@ def describe(source: DataSource) -> dict[str, Any]:
 
 
 def find_values(
-    context: ToolContext,
-    source: DataSource,
-    description: dict[str, Any],
-    phrases: list[str],
+    context: ToolContext, description: dict[str, Any], phrases: list[str]
 ) -> list[dict[str, Any]]:
     """Where these phrases stand as values, or as words within one. One statement for the whole source."""
+    source = context.sources[description["id"]]
     texts = [
         (table["name"], column["name"])
         for table in description["tables"]
@@ -105,15 +98,15 @@ def find_values(
     )
     sql = f"SELECT * FROM ({parts}) AS found ORDER BY is_part, hits DESC LIMIT {MAX_FOUND}"  # noqa: S608  # of quoted names and values
     try:
-        sql = in_dialect(sql, description["dialect"])
         rows = run_query(
-            company=context.company, source=source, sql=sql, row_limit=MAX_FOUND
+            company=context.company,
+            source=source,
+            sql=in_dialect(sql, description["dialect"]),
+            row_limit=MAX_FOUND,
         ).rows
     except DomainError:
         return []  # a source that can't be searched can still be asked
-    return [
-        hit for phrase in dict.fromkeys(phrases) for hit in _hits(phrase, rows, source)
-    ]
+    return [hit for phrase in phrases for hit in _hits(phrase, rows, source.pk)]
 
 
 def in_dialect(sql: str, dialect: str) -> str:
@@ -144,7 +137,7 @@ def _search(table: str, column: str, phrases: list[str]) -> str:
 
 
 def _hits(
-    phrase: str, rows: list[dict[str, Any]], source: DataSource
+    phrase: str, rows: list[dict[str, Any]], source_id: str
 ) -> list[dict[str, Any]]:
     """Whole values win over parts of one: with an `ORD` there is no need for every `Orders Ltd`."""
     whole = [row for row in rows if str(row["value"]).lower() == phrase]
@@ -157,7 +150,7 @@ def _hits(
     return [
         {
             "phrase": phrase,
-            "source_id": source.pk,
+            "source_id": source_id,
             "table": row["table_name"],
             "column": row["column_name"],
             "value": row["value"],

@@ -16,7 +16,7 @@ from agents.llm.craftai.query import (
 )
 from agents.llm.craftai.words import WEEKDAYS, plural
 
-TABLE_ROWS = 10
+TABLE_ROWS = 20
 
 
 @dataclass

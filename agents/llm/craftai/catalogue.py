@@ -282,11 +282,37 @@ class Found:
 @dataclass
 class Catalogue:
     sources: list[Source]
-    found: list[Found]
+    found: list[Found] = field(default_factory=list)
 
     @property
     def tables(self) -> list[Table]:
         return [table for source in self.sources for table in source.tables]
+
+    def with_found(self, hits: dict[str, Any]) -> Catalogue:
+        """Knowing also where the question's words stand as values."""
+        tables = {(table.source.id, table.name): table for table in self.tables}
+        found = []
+        for hit in hits.get("found", []):
+            table = tables.get((hit["source_id"], hit["table"]))
+            column = table.column(hit["column"]) if table else None
+            if table is not None and column is not None:
+                found.append(
+                    Found(hit["phrase"], table, column, hit["value"], hit["count"])
+                )
+        return Catalogue(self.sources, found)
+
+    def has_word(self, word: str) -> bool:
+        """Whether it is a word of a table's name, or of the name of a column of numbers."""
+        numbers = [
+            column.words
+            for table in self.tables
+            for column in table.columns
+            if column.kind != "text"
+        ]
+        return any(
+            word in words
+            for words in [*numbers, *(table.words for table in self.tables)]
+        )
 
 
 def link_between(table: Table, other: Table) -> Link | None:
@@ -336,21 +362,7 @@ def _link_by_meaning(table: Table, other: Table, key: Column) -> Link | None:
 
 def read_catalogue(described: dict[str, Any]) -> Catalogue:
     """From what the tool `describe_data` answered."""
-    sources = [_read_source(raw) for raw in described.get("sources", [])]
-    tables = {
-        (table.source.id, table.name): table
-        for source in sources
-        for table in source.tables
-    }
-    found = []
-    for raw in described.get("found", []):
-        table = tables.get((raw["source_id"], raw["table"]))
-        column = table.column(raw["column"]) if table else None
-        if table is not None and column is not None:
-            found.append(
-                Found(raw["phrase"], table, column, raw["value"], raw["count"])
-            )
-    return Catalogue(sources, found)
+    return Catalogue([_read_source(raw) for raw in described["sources"]])
 
 
 def _read_source(raw: dict[str, Any]) -> Source:

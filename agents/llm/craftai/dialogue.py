@@ -78,7 +78,7 @@ def converse(text: str, *, has_tools: bool, today: date) -> Dialogue:
     if not has_tools:
         return Answer(NO_SOURCES)
     text = without_greeting(text)
-    described = yield ToolCall("describe_data", {"find": phrases_to_find(text)})
+    described = yield ToolCall("describe_data", {})
     if described.error:
         return Answer(f"I could not look at the data: {described.error}")
     catalogue = read_catalogue(described.value)
@@ -88,6 +88,9 @@ def converse(text: str, *, has_tools: bool, today: date) -> Dialogue:
         return (yield from _run_given_sql(text, catalogue))
     if asks_about_data(text):
         return describe_sources(catalogue)
+    if phrases := phrases_to_find(text, catalogue):
+        searched = yield ToolCall("describe_data", {"find": phrases})
+        catalogue = catalogue.with_found({} if searched.error else searched.value)
     answers: list[Answer] = []
     for question in split_questions(text):
         answer = yield from _answer(question, catalogue, today)

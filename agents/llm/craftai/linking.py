@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agents.llm.craftai.catalogue import Catalogue, Column, Found, Table
 from agents.llm.craftai.words import (
+    ABBREVIATIONS,
     FILLERS,
     FUNCTION,
     GENERIC,
@@ -81,13 +82,17 @@ def _is_content(token: Token) -> bool:
     )
 
 
-def phrases_to_find(text: str) -> list[str]:
+def phrases_to_find(text: str, catalogue: Catalogue) -> list[str]:
     """What may stand in the data as a value: quoted words, codes, names, and short runs of words that mean nothing in particular."""
     tokens = tokenize(text)
     shouted = text.upper() == text
     phrases: list[str] = []
     for start, token in enumerate(tokens):
         if not _may_be_value(token, shouted=shouted):
+            continue
+        if token.kind == "word" and catalogue.has_word(
+            ABBREVIATIONS.get(token.word, singular(token.word))
+        ):
             continue
         for length in range(1, LONGEST_PHRASE + 1):
             run = tokens[start : start + length]

@@ -151,7 +151,10 @@ CACHES: dict[str, dict[str, object]] = {
 
 # --- Background work: rows are the truth, a message is a nudge ---
 
-CRAFT_SWEEPS: list[str] = ["workflows.tasks.sweep"]  # functions that each worker calls every two seconds, by their dotted paths
+CRAFT_SWEEPS: list[str] = [  # functions that each worker calls every two seconds, by their dotted paths
+    "workflows.tasks.sweep",
+    "agents.tasks.sweep",
+]
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"visibility_timeout": 120} if REDIS_URL else {"polling_interval": 0.02}

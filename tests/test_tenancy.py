@@ -28,6 +28,7 @@ OURS = [
 ]
 
 UNSCOPED = {
+    "agents.models": "a sweep ends what nobody runs any more, of all companies",
     "accounts.models": "a key notes its own use, by its own id",
     "accounts.services": "a key is found before it is known whose it is",
     "billing.admin": "the operator's console",

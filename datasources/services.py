@@ -12,7 +12,7 @@ from django.db import transaction
 from accounts.models import Company, User
 from craft import sandbox
 from craft.events import Event, publish
-from craft.exceptions import NotFoundError
+from craft.exceptions import NotFoundError, UnavailableError
 from craft.sandbox import Limits, OverLimitError
 from datasources.events import DATA_SOURCE_CREATED, DATA_SOURCE_DELETED
 from datasources.guard import QueryError
@@ -73,6 +73,13 @@ def run_query(
 
 def _ask(source: DataSource, sql: str, row_limit: int) -> dict[str, Any]:
     tables = {table.name: table.file_name for table in source.tables.all()}
+    lost = [
+        name for name, file in tables.items() if not (source.folder / file).is_file()
+    ]
+    if lost:
+        raise UnavailableError(
+            f"The files of {', '.join(lost)} are gone from this installation's media. Upload them again."
+        )
     payload = {
         "sql": sql,
         "tables": tables,
@@ -121,7 +128,7 @@ def test_connection(source: DataSource) -> ConnectionTest:
     try:
         _ask(source, " UNION ALL ".join(counts) or "SELECT 1", DEFAULT_ROWS)
         connected, message = True, "Connection successful"
-    except QueryError as error:
+    except (QueryError, UnavailableError) as error:
         connected, message = False, error.message
     latency = round((time.perf_counter() - started) * 1000)
     return ConnectionTest(connected, message, latency)

@@ -112,9 +112,6 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
             return {}
         return {"Location": self.request.build_absolute_uri(path)}
 
-    def get_success_headers(self, data: Any) -> dict[str, str]:
-        return self.location_of(data)
-
 
 class CompanyViewSet(ApiViewSet):
     """Rows of the caller's company. Its `queryset` starts from the guarded `objects` of a company's table."""
@@ -154,6 +151,9 @@ class CompanyModelViewSet(
     CompanyViewSet,
 ):
     """Create, read, update, delete and list. `PUT` is partial, as in document 001."""
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return self.location_of(data)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         kwargs["partial"] = True

@@ -1,0 +1,659 @@
+"""What every route answers alike, asked of every route at every base path: a new one is covered by being there.
+
+A route that needs something to be asked about names it in one of three tables: ROWS (a row to find, by basename), BODIES (a body that passes, by basename
+and action) and CHILDREN (the rows of a nested list). Without its entry the new route fails, and says so.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLResolver, get_resolver
+from rest_framework.test import APIClient
+
+from accounts.services import create_api_key
+from agents import services as agents
+from agents.models import AgentExecution
+from billing.services import set_plan
+from craft.api.envelopes import Dialect, dialect_for
+from craft.api.schema import DOCUMENTS, build_document
+from craft.api.viewsets import level_for
+from datasources.models import DataSource, DataTable
+from tests.factories import Person, make_workflow
+from workflows.models import Workflow
+from workflows.services.executions import start_execution
+from workflows.services.workflows import update_workflow
+
+# --- What routes need to be asked about: a new route adds its own here ---
+
+GRAPH = {"nodes": [{"id": "start", "type": "input", "config": {}}], "edges": []}
+
+
+def make_api_key(person: Person) -> str:
+    new = create_api_key(
+        membership=person.membership,
+        name="Another",
+        permissions=["read"],
+        look="cv",
+        granted=frozenset({"read"}),
+    )
+    return new.api_key.pk
+
+
+def make_execution(person: Person, workflow_id: str | None = None) -> str:
+    found = Workflow.objects.for_company(person.company).filter(pk=workflow_id)
+    execution = start_execution(
+        workflow=found.first() or make_workflow(person, **GRAPH),
+        company=person.company,
+        user=person.user,
+        input={},
+        trigger={"type": "api"},
+    )
+    return execution.pk
+
+
+def make_version(person: Person, workflow_id: str) -> None:
+    workflow = Workflow.objects.for_company(person.company).get(pk=workflow_id)
+    update_workflow(
+        workflow, user=person.user, variables={"turn": workflow.versions.count()}
+    )
+
+
+def make_agent(person: Person) -> str:
+    return agents.create_agent(
+        company=person.company, user=person.user, name="Helper", type="support"
+    ).pk
+
+
+def make_agent_execution(person: Person, agent_id: str) -> None:
+    AgentExecution.objects.create(
+        company=person.company,
+        agent_id=agent_id,
+        version=1,
+        input="Hello",
+        model="craftai-1",
+        status="completed",
+    )
+
+
+def make_data_source(person: Person) -> str:
+    source = DataSource.objects.create(company=person.company, source_name="Orders")
+    DataTable.objects.create(company=person.company, source=source, name="orders")
+    return source.pk
+
+
+ROWS: dict[str, Callable[[Person], str]] = {
+    "api-key": make_api_key,
+    "workflow": lambda person: make_workflow(person, **GRAPH).pk,
+    "execution": make_execution,
+    "agent": make_agent,
+    "data-source": make_data_source,
+}
+"""For each basename with routes below an id: makes a row in this person's company and answers its id."""
+
+EVERYBODYS = {"model": "craftai-1"}
+"""The basenames whose objects belong to no company, with the id of one."""
+
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("api-key", "create"): {"name": "New", "permissions": ["admin"]},
+    ("workflow", "create"): {"name": "New", **GRAPH},
+    ("agent", "create"): {"name": "New", "type": "support"},
+    ("agent", "execute"): {"input": "Hello"},
+    ("agent", "preview_test"): {"input": "Hello"},
+}
+"""For each basename and action that wants a body: one that passes."""
+
+CHILDREN: dict[tuple[str, str], Callable[[Person, str], Any]] = {
+    ("workflow", "executions"): make_execution,
+    ("workflow", "versions"): make_version,
+    ("agent", "executions"): make_agent_execution,
+}
+"""For each nested list: adds a row to it."""
+
+
+# --- The routes, out of the URL conf ---
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method of one route at one base path."""
+
+    template: str
+    method: str
+    view: Any
+    action: str
+    basename: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+    @property
+    def dialect(self) -> Dialect:
+        return dialect_for(self.template)
+
+    @property
+    def level(self) -> str:
+        return level_for(self.view.access, self.action, self.method)
+
+    @property
+    def has_id(self) -> bool:
+        return "{pk}" in self.template
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The call in the OpenAPI document; the alias is described as what it is an alias of."""
+        path = self.template.replace("/api/workflows", "/v1/workflows")
+        name = "api_v1" if path.startswith("/api/v1") else "v1"
+        path = path.replace("{pk}", "{id}")
+        operation: dict[str, Any] = document(name)["paths"][path][self.method.lower()]
+        return operation
+
+    @property
+    def is_list(self) -> bool:
+        return any(
+            parameter["name"] == "limit"
+            for parameter in self.described.get("parameters", [])
+        )
+
+    @property
+    def takes_json(self) -> bool:
+        return "application/json" in self.described.get("requestBody", {}).get(
+            "content", {}
+        )
+
+    @property
+    def is_strict(self) -> bool:
+        if not self.takes_json:
+            return False
+        content = self.described["requestBody"]["content"]["application/json"]
+        reference = content["schema"].get("$ref", "")
+        name = "api_v1" if self.dialect.name == "named" else "v1"
+        schemas = document(name)["components"]["schemas"]
+        schema = schemas.get(reference.rpartition("/")[2], {})
+        return schema.get("additionalProperties") is False
+
+    def path(self, pk: str = "none_01") -> str:
+        assert self.template.count("{") == self.has_id, (
+            f"{self}: only {{pk}} is known to this test; teach it the other part of the path."
+        )
+        return self.template.replace("{pk}", pk)
+
+    def send(self, client: APIClient, pk: str = "none_01", **extra: Any) -> Any:
+        if self.method != "GET" and not extra:
+            extra = {"data": self.body, "format": "json"}
+        return client.generic_call(self.method, self.path(pk), **extra)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return BODIES.get((self.basename, self.action), {})
+
+    def own_id(self, person: Person) -> str:
+        if not self.has_id:
+            return ""
+        if self.basename in EVERYBODYS:
+            return EVERYBODYS[self.basename]
+        if self.basename not in ROWS:
+            pytest.fail(
+                f"{self}: add a factory for {self.basename!r} to ROWS in tests/test_api_contract.py."
+            )
+        return ROWS[self.basename](person)
+
+
+@cache
+def document(name: str) -> dict[str, Any]:
+    assert name in DOCUMENTS
+    return build_document(name)
+
+
+def find_calls() -> Iterator[Call]:
+    for base in get_resolver().url_patterns:
+        if not isinstance(base, URLResolver) or base.namespace not in {
+            "api_v1",
+            "v1",
+            "alias",
+        }:
+            continue
+        for route in base.url_patterns:
+            yield from calls_of(f"/{base.pattern}", route)
+
+
+def calls_of(base: str, route: Any) -> Iterator[Call]:
+    template = str(route.pattern).strip("^$")
+    for name in route.pattern.regex.groupindex:
+        start = template.index(f"(?P<{name}>")
+        depth, end = 0, start
+        while True:
+            depth += {"(": 1, ")": -1}.get(template[end], 0)
+            end += 1
+            if depth == 0:
+                break
+        template = f"{template[:start]}{{{name}}}{template[end:]}"
+    for method, action in route.callback.actions.items():
+        if method != "head":
+            yield Call(
+                base + template,
+                method.upper(),
+                route.callback.cls,
+                action,
+                route.callback.initkwargs["basename"],
+            )
+
+
+CALLS = sorted(find_calls(), key=str)
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+
+
+def each(calls: Any) -> Any:
+    return pytest.mark.parametrize("call", [*calls], ids=str)
+
+
+def closed(calls: list[Call]) -> list[Call]:
+    return [call for call in calls if call.level != "public"]
+
+
+def test_there_are_routes_at_every_base_path():
+    assert len(CALLS) > 60
+    for start in ("/api/v1/", "/v1/", "/api/workflows"):
+        assert any(call.template.startswith(start) for call in CALLS)
+
+
+def test_both_base_paths_serve_the_same_calls():
+    def served(base: str) -> set[tuple[str, str]]:
+        return {
+            (call.template.removeprefix(base), call.method)
+            for call in CALLS
+            if call.template.startswith(base)
+        }
+
+    assert served("/api/v1/") == served("/v1/")
+    workflows = {call for call in served("/v1/") if call[0].startswith("workflows")}
+    assert workflows == {call for call in served("/api/") if call[0][:3] != "v1/"}
+
+
+# --- Asking ---
+
+
+class Client(APIClient):
+    def generic_call(self, method: str, path: str, **extra: Any) -> Any:
+        return getattr(self, method.lower())(path, **extra)
+
+
+_addresses = count(1)
+
+
+def caller(authorization: str | None = None) -> Client:
+    """Each from an address of its own, so that nobody is turned away for another's calls."""
+    client = Client(raise_request_exception=False)
+    number = next(_addresses)
+    client.defaults["REMOTE_ADDR"] = f"10.0.{number // 250 % 250}.{number % 250}"
+    if authorization:
+        client.credentials(HTTP_AUTHORIZATION=authorization)
+    return client
+
+
+@pytest.fixture
+def by(api: Any) -> Callable[..., Client]:
+    """`by(alice)` calls with a key of hers, `by(alice, "read")` with one that may read only."""
+
+    def client(person: Person, *permissions: str) -> Client:
+        header = api(person, *permissions)._credentials["HTTP_AUTHORIZATION"]
+        return caller(header)
+
+    return client
+
+
+def check_problem(call: Call, answer: Any, status: int) -> dict[str, Any]:
+    """The one form of an error at this base path; its fields."""
+    assert answer.status_code == status, answer.content[:500]
+    assert answer["Content-Type"].startswith("application/json")
+    body = answer.json()
+    if call.dialect.name == "named":
+        assert set(body) == {"error", "message", "code", "details", "request_id"}
+        assert body["error"] is True
+        fields = body
+    else:
+        assert set(body) == {"success", "error"}
+        assert body["success"] is False
+        fields = body["error"]
+        assert set(fields) == {"code", "message", "details", "request_id"}
+    assert fields["code"] == call.dialect.codes[status]
+    assert fields["message"]
+    assert fields["request_id"] == answer["X-Request-ID"]
+    assert all(isinstance(value, str) for value in fields["details"].values())
+    return fields
+
+
+def check_headers(answer: Any) -> None:
+    assert answer["X-Request-ID"].startswith("req_")
+    limit, left = int(answer["X-RateLimit-Limit"]), int(answer["X-RateLimit-Remaining"])
+    assert 0 <= left < limit
+    assert int(answer["X-RateLimit-Reset"]) > 1_000_000_000
+
+
+# --- Who may ---
+
+
+@each(closed(CALLS))
+def test_nobody_is_let_in_without_a_key(call, db):
+    for authorization in (None, "Bearer nonsense", "Basic dTpw", "Bearer cv_live_x"):
+        answer = call.send(caller(authorization))
+        check_problem(call, answer, 401)
+        assert answer["WWW-Authenticate"] == "Bearer"
+
+
+@each(call for call in CALLS if call.level == "public")
+def test_everybody_may_make_a_public_call(call, db):
+    for authorization in (None, "Bearer nonsense"):
+        answer = call.send(caller(authorization), pk=EVERYBODYS.get(call.basename, "x"))
+        assert answer.status_code < 500
+        if answer.status_code == 401:
+            assert call.basename == "auth", "only a login can fail as one"
+
+
+@each(closed(CALLS))
+def test_a_key_needs_the_permission(call, by, alice):
+    others = {"read", "write", "admin"} - {call.level}
+    fields = check_problem(call, call.send(by(alice, *others)), 403)
+    assert call.level in fields["message"]
+
+
+@each(call for call in closed(CALLS) if call.level != "read")
+def test_a_role_must_be_high_enough(call, by, bob, vera):
+    check_problem(call, call.send(by(vera)), 403)
+    if call.level == "admin":
+        check_problem(call, call.send(by(bob)), 403)
+
+
+@each(closed(CALLS))
+def test_who_may_is_let_in(call, by, alice, bob, vera):
+    person = {"read": vera, "write": bob, "admin": alice}[call.level]
+    answer = call.send(by(person, call.level), pk=call.own_id(alice))
+    assert answer.status_code not in {401, 403, 405}, answer.content[:500]
+    assert answer.status_code < 500 or answer.status_code in call.view.problems.get(
+        call.action, ()
+    )
+
+
+# --- Whose ---
+
+
+@each(call for call in closed(CALLS) if call.has_id)
+def test_what_is_anothers_is_as_unknown_as_what_never_was(call, by, alice, charlie):
+    if call.basename in EVERYBODYS:
+        return
+    theirs = call.own_id(charlie)
+    client = by(alice)
+    answer = call.send(client, pk=theirs)
+    if answer.status_code in {400, 422}:
+        pytest.fail(
+            f"{call}: add a body that passes for {(call.basename, call.action)!r} to BODIES in tests/test_api_contract.py. It said: {answer.content[:300]!r}"
+        )
+    found = check_problem(call, answer, 404)
+    never = check_problem(call, call.send(client), 404)
+    assert {**found, "request_id": ""} == {**never, "request_id": ""}
+    detail = call.template[: call.template.index("{pk}")] + theirs
+    assert by(charlie).get(detail).status_code == 200
+
+
+@each(call for call in CALLS if call.action == "list")
+def test_a_list_holds_the_callers_own_rows_only(call, by, alice, charlie):
+    if call.basename in EVERYBODYS or call.basename not in ROWS:
+        return
+    mine, theirs = ROWS[call.basename](alice), ROWS[call.basename](charlie)
+    ids = {row["id"] for row in rows_of(call, call.send(by(alice)))}
+    assert mine in ids
+    assert theirs not in ids
+
+
+ODD_IDS = [
+    "bad%00",
+    "x" * 3_000,
+    "%F0%9F%98%80",
+    "%C3%BC",
+    "..",
+    "%2e%2e",
+    "..%2F..%2Fetc",
+    "a%2Fb",
+    "%0a",
+    "'%20OR%201=1--",
+    "%25s",
+    "{}",
+    "-1",
+    "99999999999999999999999999",
+    "1e400",
+    "null",
+    "_",
+]
+
+
+@each(call for call in CALLS if call.has_id)
+def test_a_text_that_is_no_id_is_not_found(call, by, alice):
+    client = by(alice)
+    for odd in ODD_IDS:
+        check_problem(call, call.send(client, pk=odd), 404)
+
+
+# --- What is sent ---
+
+
+@each(call for call in CALLS if call.takes_json)
+def test_a_body_that_is_no_json_is_refused(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    for body in (b"{", b"[1,]", b"\xff", b'{"a": NaN}', b"[" * 10_000):
+        answer = call.send(client, pk=pk, data=body, content_type="application/json")
+        check_problem(call, answer, 400)
+
+
+@each(call for call in CALLS if call.takes_json)
+def test_a_body_of_another_kind_is_refused(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    for kind in ("text/plain", "application/xml", "nonsense"):
+        answer = call.send(client, pk=pk, data=b"<a/>", content_type=kind)
+        check_problem(call, answer, 415)
+
+
+@each(call for call in CALLS if call.takes_json)
+def test_a_body_that_is_too_large_is_refused(call, by, alice, settings):
+    client, pk = by(alice), call.own_id(alice)
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    answer = call.send(client, pk=pk, data={"name": "x" * 1_000}, format="json")
+    check_problem(call, answer, 413)
+
+
+@each(call for call in CALLS if call.is_strict)
+def test_an_unknown_field_is_named(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    body = {**call.body, "colour_of_hope": "green"}
+    answer = call.send(client, pk=pk, data=body, format="json")
+    fields = check_problem(call, answer, call.dialect.invalid_status)
+    assert "colour_of_hope" in fields["details"]
+    assert "Unknown field" in fields["details"]["colour_of_hope"]
+
+
+@each(call for call in CALLS if call.is_strict)
+def test_a_body_that_is_no_object_is_refused(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    for body in (b"[]", b'"text"', b"1", b"null", b"[{}]"):
+        answer = call.send(client, pk=pk, data=body, content_type="application/json")
+        check_problem(call, answer, call.dialect.invalid_status)
+
+
+@each(call for call in CALLS if call.method == "GET")
+def test_an_unknown_method_is_not_allowed(call, by, alice):
+    known = {other.method for other in CALLS if other.template == call.template}
+    client = by(alice)
+    for method in METHODS - known:
+        answer = client.generic_call(method, call.path())
+        check_problem(call, answer, 405)
+        assert set(answer["Allow"].split(", ")) >= known
+
+
+# --- What is answered ---
+
+
+def rows_of(call: Call, answer: Any) -> list[dict[str, Any]]:
+    """The rows of a list, in the one envelope of its base path."""
+    assert answer.status_code == 200, answer.content[:500]
+    body = answer.json()
+    if call.dialect.name == "named":
+        assert {"total", "limit", "offset", "has_more"} < set(body)
+        (rows,) = (value for value in body.values() if isinstance(value, list))
+        assert len(body) == 5
+        meta = body
+    else:
+        assert set(body) == {"success", "data", "meta"}
+        assert body["success"] is True
+        rows, meta = body["data"], body["meta"]
+        assert set(meta) == {
+            "total",
+            "limit",
+            "page",
+            "has_more",
+            "cursor",
+            "next_cursor",
+        }
+    assert meta["total"] == len(rows)
+    assert meta["has_more"] is False
+    return rows
+
+
+def fill(call: Call, person: Person) -> tuple[str, Callable[[], Any]]:
+    """The id to list below, if there is one, and a function that adds a row to the list."""
+    if not call.has_id:
+        if call.basename not in ROWS:
+            pytest.fail(
+                f"{call}: add a factory for {call.basename!r} to ROWS in tests/test_api_contract.py."
+            )
+        return "", lambda: ROWS[call.basename](person)
+    if (call.basename, call.action) not in CHILDREN:
+        pytest.fail(
+            f"{call}: add a factory for {(call.basename, call.action)!r} to CHILDREN in tests/test_api_contract.py."
+        )
+    pk = call.own_id(person)
+    return pk, lambda: CHILDREN[call.basename, call.action](person, pk)
+
+
+@each(call for call in CALLS if call.is_list)
+def test_a_list_is_in_its_envelope_and_costs_the_same_whatever_its_length(
+    call, by, alice
+):
+    pk, add = fill(call, alice)
+    client = by(alice)
+    add()
+    call.send(client, pk=pk)  # what is noted once a minute is noted now
+    with CaptureQueriesContext(connection) as few:
+        before = rows_of(call, call.send(client, pk=pk))
+    for _ in range(4):
+        add()
+    with CaptureQueriesContext(connection) as many:
+        after = rows_of(call, call.send(client, pk=pk))
+    assert len(before) >= 1
+    assert len(after) == len(before) + 4
+    assert all("id" in row for row in after)
+    sentences = "\n".join(query["sql"] for query in many.captured_queries)
+    assert len(few) == len(many), f"A query per row:\n{sentences}"
+
+
+@each(call for call in CALLS if call.is_list)
+def test_bad_paging_is_refused(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    odd = ["limit=0", "limit=101", "limit=x", "limit=", "limit=1e3", "nonsense=1"]
+    if call.dialect.pages_by_number:
+        odd += ["page=0", "page=x", "cursor=x", "page=1&cursor=x", "offset=0"]
+    else:
+        odd += ["offset=-1", "offset=x", "offset=9999999999", "page=1"]
+    for query in odd:
+        answer = client.get(f"{call.path(pk)}?{query}")
+        fields = check_problem(call, answer, 400)
+        assert query.partition("=")[0] in fields["details"]
+
+
+@each(call for call in CALLS if call.is_list)
+def test_no_parameter_crashes_a_list(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    for parameter in call.described["parameters"]:
+        for value in ("%00", "%ff", "x" * 5_000, "%F0%9F%98%80", "", "[]", "9" * 400):
+            answer = client.get(f"{call.path(pk)}?{parameter['name']}={value}")
+            if answer.status_code != 200:
+                check_problem(call, answer, 400)
+
+
+@each(call for call in CALLS if call.action == "retrieve")
+def test_one_is_in_its_envelope(call, by, alice):
+    pk = call.own_id(alice)
+    body = call.send(by(alice), pk=pk).json()
+    if call.dialect.name == "named":
+        ((name, data),) = body.items()
+        assert name == call.view.serializer_class.Meta.resource
+    else:
+        assert set(body) == {"success", "data"}
+        data = body["data"]
+    assert data["id"] == pk
+
+
+@each(call for call in CALLS if call.action == "create")
+def test_what_was_made_says_where_it_is(call, by, alice):
+    if (call.basename, "create") not in BODIES:
+        pytest.fail(
+            f"{call}: add a body that passes for {(call.basename, 'create')!r} to BODIES in tests/test_api_contract.py."
+        )
+    client = by(alice)
+    made = call.send(client)
+    assert made.status_code == 201, made.content[:500]
+    assert made["Location"].startswith(f"http://testserver{call.template}/")
+    found = client.get(made["Location"])
+    assert found.status_code == 200
+    assert made["Location"].endswith(str(body_of(call, found)["id"]))
+    assert body_of(call, found)["id"] == body_of(call, made)["id"]
+
+
+def body_of(call: Call, answer: Any) -> dict[str, Any]:
+    (data,) = (value for value in answer.json().values() if isinstance(value, dict))
+    return data
+
+
+@each(call for call in CALLS if call.action == "destroy")
+def test_what_is_deleted_is_gone(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    answer = call.send(client, pk=pk)
+    assert answer.status_code == 200, answer.content[:500]
+    if call.dialect.name == "named":
+        assert answer.json()["success"] is True
+        assert answer.json()["message"].endswith(" deleted")
+    else:
+        assert answer.json() == {"success": True, "data": {"id": pk, "deleted": True}}
+    check_problem(call, call.send(client, pk=pk), 404)
+
+
+@each(CALLS)
+def test_every_answer_carries_its_headers(call, by, alice):
+    set_plan(company=alice.company, slug="automation-business")
+    client, pk = by(alice), call.own_id(alice)
+    answers = [
+        call.send(client, pk=pk),
+        call.send(client, pk="none_01"),
+        call.send(caller()),
+        client.generic_call("PUT", call.path(pk), data="{", content_type="text/plain"),
+    ]
+    for answer in answers:
+        check_headers(answer)
+    assert len({answer["X-Request-ID"] for answer in answers}) == len(answers)
+
+
+@each(call for call in CALLS if call.method == "GET")
+def test_a_head_is_a_get_without_its_body(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    got, head = client.get(call.path(pk)), client.head(call.path(pk))
+    assert head.status_code == got.status_code
+    assert head.content == b""
+
+
+@each(call for call in CALLS if call.method == "GET")
+def test_options_do_not_crash(call, by, alice):
+    answer = by(alice).options(call.path(call.own_id(alice)))
+    assert answer.status_code == 200

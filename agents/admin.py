@@ -129,6 +129,7 @@ class AgentExecutionAdmin(ReadOnlyAdmin):
     list_filter = ["status", "model", "is_preview"]
     list_select_related = ["company", "agent"]
     search_fields = ["agent_name", "company__name"]
+    is_found_by_id_only = True
     ordering = ["-id"]
     empty_hint = "Nobody has asked an agent anything yet."
     fieldsets = [

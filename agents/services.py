@@ -101,8 +101,8 @@ def delete_agent(agent: Agent) -> None:
     publish(event)
 
 
-def _add_version(agent: Agent, user: User | None) -> AgentVersion:
-    return AgentVersion.objects.create(
+def _add_version(agent: Agent, user: User | None) -> None:
+    AgentVersion.objects.create(
         company_id=agent.company_id,
         agent=agent,
         number=agent.version,

@@ -19,6 +19,7 @@ DIALECTS = {
 """The SQL that a source speaks, by its engine; files speak DuckDB's."""
 
 MAX_PHRASES = 40
+MAX_SQL = 15_000
 MAX_PHRASE = 100
 MAX_COLUMNS = 60
 MAX_FOUND = 200
@@ -83,30 +84,42 @@ def describe(source: DataSource) -> dict[str, Any]:
 def find_values(
     context: ToolContext, description: dict[str, Any], phrases: list[str]
 ) -> list[dict[str, Any]]:
-    """Where these phrases stand as values, or as words within one. One statement for the whole source."""
+    """Where these phrases stand as values, or as words within one."""
     source = context.sources[description["id"]]
+    rows: list[dict[str, Any]] = []
+    for sql in search_statements(description, phrases):
+        try:
+            rows += run_query(
+                company=context.company, source=source, sql=sql, row_limit=MAX_FOUND
+            ).rows
+        except DomainError:
+            continue  # a source that can't be searched can still be asked
+    return [hit for phrase in phrases for hit in hits_of(phrase, rows, source.pk)]
+
+
+def search_statements(description: dict[str, Any], phrases: list[str]) -> list[str]:
+    """One statement searches as many columns as a statement may be long."""
     texts = [
         (table["name"], column["name"])
         for table in description["tables"]
         for column in table["columns"]
         if is_text(column["type"])
     ][:MAX_COLUMNS]
-    if not texts:
-        return []
-    parts = " UNION ALL ".join(
-        _search(table, column, phrases) for table, column in texts
-    )
-    sql = f"SELECT * FROM ({parts}) AS found ORDER BY is_part, hits DESC LIMIT {MAX_FOUND}"  # noqa: S608  # of quoted names and values
-    try:
-        rows = run_query(
-            company=context.company,
-            source=source,
-            sql=in_dialect(sql, description["dialect"]),
-            row_limit=MAX_FOUND,
-        ).rows
-    except DomainError:
-        return []  # a source that can't be searched can still be asked
-    return [hit for phrase in phrases for hit in _hits(phrase, rows, source.pk)]
+    searches = [_search(table, column, phrases) for table, column in texts]
+    statements = []
+    while searches:
+        count = 1
+        while count < len(searches) and sum(map(len, searches[: count + 1])) < MAX_SQL:
+            count += 1
+        statements.append(_statement(searches[:count], phrases))
+        searches = searches[count:]
+    return [in_dialect(sql, description["dialect"]) for sql in statements]
+
+
+def _statement(searches: list[str], phrases: list[str]) -> str:
+    whole = ", ".join(_text(phrase) for phrase in phrases)
+    order = f"CASE WHEN lower(value) IN ({whole}) THEN 0 ELSE 1 END, hits DESC"
+    return f"SELECT * FROM ({' UNION ALL '.join(searches)}) AS found ORDER BY {order} LIMIT {MAX_FOUND}"  # noqa: S608  # of quoted names and values
 
 
 def in_dialect(sql: str, dialect: str) -> str:
@@ -123,20 +136,20 @@ def is_text(type_name: str) -> bool:
 
 
 def _search(table: str, column: str, phrases: list[str]) -> str:
+    """Rows that hold a word of any phrase: which phrases they hold as a whole is looked at afterwards."""
     name = _name(column)
-    whole = f"lower({name}) IN ({', '.join(_text(phrase) for phrase in phrases)})"
-    parts = [
-        f"lower({name}) LIKE {_text(f'%{phrase}%')}"
-        for phrase in phrases
-        if len(phrase) >= PART_OF_A_VALUE and not set(phrase) & {"%", "_", "\\"}
-    ]
+    words = {word for phrase in phrases for word in phrase.split()}
+    short = sorted(word for word in words if len(word) < PART_OF_A_VALUE)
+    long = sorted(words - set(short))
+    tests = [f"lower({name}) IN ({', '.join(map(_text, short))})"] if short else []
+    tests += [f"strpos(lower({name}), {_text(word)}) > 0" for word in long]
     return (
-        f"SELECT {_text(table)} AS table_name, {_text(column)} AS column_name, {name} AS value, count(*) AS hits, "  # noqa: S608  # of quoted names and values
-        f"CASE WHEN {whole} THEN 0 ELSE 1 END AS is_part FROM {_name(table)} WHERE {' OR '.join([whole, *parts])} GROUP BY {name}"
+        f"SELECT {_text(table)} AS table_name, {_text(column)} AS column_name, {name} AS value, count(*) AS hits "  # noqa: S608  # of quoted names and values
+        f"FROM {_name(table)} WHERE {' OR '.join(tests)} GROUP BY {name}"
     )
 
 
-def _hits(
+def hits_of(
     phrase: str, rows: list[dict[str, Any]], source_id: str
 ) -> list[dict[str, Any]]:
     """Whole values win over parts of one: with an `ORD` there is no need for every `Orders Ltd`."""

@@ -46,12 +46,14 @@ from agents.llm.craftai.reading import MisreadError, read_question
 from agents.llm.craftai.talk import (
     NO_SOURCES,
     SQL,
+    TOO_LONG,
     asks_about_data,
     small_talk,
     without_greeting,
 )
 
 MAX_QUESTIONS = 3
+MAX_TEXT = 1_000
 ROWS_TO_SHOW = 100
 
 
@@ -78,6 +80,8 @@ def converse(text: str, *, has_tools: bool, today: date) -> Dialogue:
     if not has_tools:
         return Answer(NO_SOURCES)
     text = without_greeting(text)
+    if len(text) > MAX_TEXT and not SQL.match(text):
+        return Answer(TOO_LONG)
     described = yield ToolCall("describe_data", {})
     if described.error:
         return Answer(f"I could not look at the data: {described.error}")

@@ -15,6 +15,8 @@ NO_SOURCES = (
     "or choose a model of another provider for free conversation."
 )
 
+TOO_LONG = "That is more than I can take in at once. Please ask a shorter question."
+
 GREETING = re.compile(
     r"^(?:hi|hello|hey|hiya|good (?:morning|afternoon|evening|day)|greetings|howdy)\b[\s,!.]*(?:there|all|everyone|team|craft\w*)?[\s,!.?]*",
     re.IGNORECASE,

@@ -241,7 +241,7 @@ class Comparisons(Tables):
         near = [
             (abs(mention.start - indexes[0]), mention)
             for mention in self.mentions
-            if self._measure_refs(mention)
+            if any(ref.column.is_measure for ref in self._measure_refs(mention))
         ]
         if not near:
             raise MisreadError("I can't tell the average of which column is meant.")

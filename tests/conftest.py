@@ -74,6 +74,12 @@ def _quick_passwords(settings) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _quick_static_files(settings) -> None:
+    """Each test client loads the middleware anew; static files are looked for when one is asked for, not by listing them all each time."""
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(autouse=True)
 def _fresh_limits() -> Iterator[None]:
     """Rows get the same ids in many tests; what was counted for them must not."""
     yield

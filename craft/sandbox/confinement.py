@@ -128,7 +128,7 @@ def _restrict_files(readable: Sequence[str], folder: str) -> bool:
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, PermissionError):
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             rights &= rights if Path(path).is_dir() else ON_A_FILE

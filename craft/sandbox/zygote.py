@@ -205,11 +205,12 @@ def become_child(
 ) -> NoReturn:
     try:
         _let_go_of_everything(data)
+        payload = _read_everything()  # before anything can fail: unread, it would take our answer with it
         os.chdir(order["folder"])
         confinement.confine(
             order["limits"], readable=order["readable"], folder=order["folder"]
         )
-        outcome = _outcome_of(job)
+        outcome = _outcome_of(job, payload)
         _write_all(json.dumps(outcome, allow_nan=False).encode() + b"\n")
     except MemoryError:
         _write_all(b'{"outcome": "memory"}\n')
@@ -237,10 +238,9 @@ def _let_go_of_everything(data: int) -> None:
     os.umask(0o077)
 
 
-def _outcome_of(job: Callable[[Any], Any]) -> dict[str, Any]:
-    payload = json.loads(_read_everything())
+def _outcome_of(job: Callable[[Any], Any], payload: bytes) -> dict[str, Any]:
     try:
-        return {"outcome": "result", "value": job(payload)}
+        return {"outcome": "result", "value": job(json.loads(payload))}
     except DomainError as error:
         return {
             "outcome": "refused",

@@ -1,6 +1,6 @@
 """The columns of what came as text: their names, and the narrowest types that hold all their values without loss.
 
-What only looks like a number (`007`, a code of twenty digits) stays text, and so does a date that can be read in two ways.
+What only looks like a number (`007`, a code of twenty digits) stays text, and so does what can be read in two ways.
 """
 
 from __future__ import annotations
@@ -45,27 +45,31 @@ DAY = r"\d{4}-\d\d-\d\d"
 CLOCK = r"\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
 ZONE = r"(Z|[+-]\d\d(:?\d\d)?)"
 
-INTEGER = _cast(r"[+-]?(0|[1-9]\d{0,17})", "BIGINT")
-# Exact, so that sums of money are: up to twelve digits before the point and six behind it.
-DECIMAL = _cast(r"[+-]?(0|[1-9]\d{0,11})(\.\d{1,6})?", "DECIMAL(18, 6)")
-# Sixteen digits and more are a name of something, and no double holds them.
-FLOAT = _cast(r"[+-]?((0|[1-9]\d{0,14})(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", "DOUBLE")
-DAYS = (
+# Of these a column must fit exactly one: 03/04/2025 is two days, and 1,234 two numbers.
+AMBIGUOUS = (
     _day(r"\d\d?\.\d\d?\.\d{4}", "%d.%m.%Y"),
     _day(r"\d\d?/\d\d?/\d{4}", "%d/%m/%Y"),
     _day(r"\d\d?/\d\d?/\d{4}", "%m/%d/%Y"),
     _day(r"\d{4}/\d\d?/\d\d?", "%Y/%m/%d"),
+    Reading(
+        r"[+-]?(0|[1-9]\d{0,2}(\.\d{3})+|[1-9]\d{0,14})(,\d+)?",
+        "TRY_CAST(replace(replace($v, '.', ''), ',', '.') AS DOUBLE)",
+    ),
+    Reading(
+        r"[+-]?(0|[1-9]\d{0,2}(,\d{3})+|[1-9]\d{0,14})(\.\d+)?",
+        "TRY_CAST(replace($v, ',', '') AS DOUBLE)",
+    ),
 )
 # The narrowest first.
 READINGS = (
     _cast(r"(?i:true|false)", "BOOLEAN"),
-    INTEGER,
-    DECIMAL,
-    FLOAT,
+    _cast(r"[+-]?(0|[1-9]\d{0,17})", "BIGINT"),
+    # Sixteen digits and more are a name of something, and no double holds them.
+    _cast(r"[+-]?((0|[1-9]\d{0,14})(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", "DOUBLE"),
     _cast(DAY, "DATE"),
     _cast(f"{DAY}([T ]{CLOCK})?", "TIMESTAMP"),
     _cast(f"{DAY}[T ]{CLOCK} ?{ZONE}", "TIMESTAMPTZ"),
-    *DAYS,
+    *AMBIGUOUS,
 )
 
 
@@ -89,8 +93,7 @@ def typed_columns(
         some = names[start : start + AT_ONCE]
         likely = _likely(connection, rows, some)
         for name, fitting in _fitting(connection, rows, likely).items():
-            value = _read(connection, rows, _choose(fitting), name)
-            yield f"{value} AS {files.name(name)}"
+            yield f"{_read(_choose(fitting), name)} AS {files.name(name)}"
 
 
 def _likely(
@@ -133,23 +136,13 @@ def _fitting(
 
 
 def _choose(fitting: list[Reading]) -> Reading | None:
-    if len(fitting) > 1 and fitting[0] in DAYS:
-        return None  # 03/04/2025 is two days
+    if len(fitting) > 1 and fitting[0] in AMBIGUOUS:
+        return None
     return fitting[0] if fitting else None
 
 
-def _read(
-    connection: duckdb.DuckDBPyConnection, rows: str, reading: Reading | None, name: str
-) -> str:
-    if reading is None:
-        return files.name(name)
-    value = reading.value.replace("$v", _trimmed(name))
-    if reading is DECIMAL:
-        digits = f"length(split_part({_trimmed(name)}, '.', 2))"
-        query = f"SELECT max({digits}) FROM {rows}"  # noqa: S608  # of our own names, quoted
-        (scale,) = connection.execute(query).fetchone() or (6,)
-        value = value.replace("DECIMAL(18, 6)", f"DECIMAL(18, {scale})")
-    return value
+def _read(reading: Reading | None, name: str) -> str:
+    return reading.value.replace("$v", _trimmed(name)) if reading else files.name(name)
 
 
 def _trimmed(name: str) -> str:

@@ -292,7 +292,13 @@ print(sandbox._zygote().process.pid, flush=True)
 time.sleep(60)
 """
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "craft.settings"}
-    parent = subprocess.Popen([sys.executable, "-c", script], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    parent = subprocess.Popen(  # noqa: S603  # our own script
+        [sys.executable, "-c", script],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     zygote = int(parent.stdout.readline())
     job = int((tmp_path / "pid").read_text())
     assert not gone(zygote)

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
@@ -159,7 +160,7 @@ class CompanyAdmin(ConsoleAdmin):
             for model, column in company_columns().items()
         ]
         context["figures"] = figures
-        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]  # unfold is not typed
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(ordering="people_count")
     def people(self, company: Any) -> int:
@@ -207,10 +208,10 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
     search_fields = ["email", "full_name", "memberships__company__name"]
     ordering = ["-id"]
     filter_horizontal = ()
-    readonly_fields = ["id", "seen", "since"]
+    readonly_fields = ["id", "password_link", "seen", "since"]
     inlines = [PlacesInline, NewPlaceInline]
     fieldsets = [
-        (None, {"fields": ["email", "full_name", "id", "password"]}),
+        (None, {"fields": ["email", "full_name", "id", "password_link"]}),
         (
             "Standing",
             {"fields": ["is_active", "is_verified", "is_staff", "seen", "since"]},
@@ -254,6 +255,11 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
             ]
         )
 
+    @admin.display(description="Password")
+    def password_link(self, user: User) -> SafeString:
+        url = reverse("admin:auth_user_password_change", args=[user.pk])
+        return as_link(url, "Set a new one")
+
     @admin.display
     def standing(self, user: User) -> SafeString:
         """What an operator should notice; most people are neither."""
@@ -289,6 +295,9 @@ class ApiKeyAdmin(ConsoleAdmin):
     company_column = CompanyColumn("key_count", "Keys", lambda: count_of(ApiKey))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:

@@ -61,6 +61,10 @@ class ConsolePaginator(Paginator[Any]):
         return int(rows.order_by().values("pk")[: COUNTED + 1].count())
 
     @property
+    def counted(self) -> int:
+        return COUNTED
+
+    @property
     def is_cut(self) -> bool:
         return self.count > COUNTED
 
@@ -81,15 +85,24 @@ class ConsoleAdmin(ModelAdmin):
     list_fullwidth = True
     list_max_show_all = 0
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     paginator = ConsolePaginator
     compressed_fields = True
     empty_value_display = DASH
     empty_hint = ""
     """What to do when there is nothing in the list."""
+    is_found_by_id_only = False
+    """Rows without names of their own would drown the names that the console's search finds."""
     company_column: CompanyColumn | None = None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleList
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["show_save_and_add_another"] = False
+        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]  # unfold is not typed
 
     # --- Who may ---
 

@@ -112,10 +112,10 @@ def _rows(request: HttpRequest, model_admin: ConsoleAdmin, term: str) -> list[An
         return []
     rows = model_admin.get_queryset(request).order_by()
     if AN_ID.fullmatch(term):
-        return list(rows.filter(pk=term)) if _is_text_key(model_admin) else []
-    matching, _ = model_admin.get_search_results(request, rows, term)
-    return list(matching[:FOUND_PER_KIND])
-
-
-def _is_text_key(model_admin: ConsoleAdmin) -> bool:
-    return isinstance(model_admin.model._meta.pk, IdField)
+        has_text_key = isinstance(model_admin.model._meta.pk, IdField)
+        return list(rows.filter(pk=term)) if has_text_key else []
+    if model_admin.is_found_by_id_only:
+        return []
+    matching, may_repeat = model_admin.get_search_results(request, rows, term)
+    found = matching.distinct() if may_repeat else matching
+    return list(found[:FOUND_PER_KIND])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.contrib.admin.utils import quote
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
@@ -77,9 +76,7 @@ def as_id(pk: str) -> SafeString:
 
 def page_of(row: models.Model) -> str:
     meta = row._meta
-    return reverse(
-        f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(row.pk)]
-    )
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
 
 
 def list_of(model: type[models.Model], **filters: Any) -> str:
@@ -157,7 +154,7 @@ def as_time(moment: datetime | None) -> SafeString:
 
 
 def exactly(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def since(moment: datetime) -> str:

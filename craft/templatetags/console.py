@@ -13,6 +13,7 @@ register.filter("bytes", shown.as_bytes)
 register.filter("compact", shown.compact)
 register.filter("count", shown.as_count)
 register.filter("duration", shown.as_duration)
+register.filter("exactly", shown.exactly)
 register.filter("figure", shown.as_figure)
 register.filter("id", shown.as_id)
 register.filter("json", shown.as_json)
@@ -23,6 +24,7 @@ register.filter("time", shown.as_time)
 
 
 @register.inclusion_tag("craft/admin/fold.html")
-def fold(title: str, value: Any) -> dict[str, Any]:
+def fold(title: str, value: Any, *, is_open: bool = False) -> dict[str, Any]:
     """A JSON value behind its title, with a glimpse of what is in it."""
-    return {"title": title, "value": value, "glimpse": shown.in_short(value)}
+    glimpse = shown.in_short(value)
+    return {"title": title, "value": value, "glimpse": glimpse, "is_open": is_open}

@@ -49,11 +49,6 @@ class Drawing:
     box_width: int = WIDTH
     box_height: int = HEIGHT
 
-    @property
-    def least_width(self) -> float:
-        """Narrower than this, the names can't be read: then it scrolls."""
-        return self.width * 0.62
-
 
 @dataclass
 class _Place:

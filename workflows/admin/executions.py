@@ -40,7 +40,7 @@ from workflows.services import executions
 
 MOST_AT_ONCE = 200
 MOST_STEPS = 300
-ERROR_SHOWN = 90
+ERROR_SHOWN = 300
 LEAST_BAR = 0.6
 STARTED_BY = {
     "api": "A call to the API",
@@ -54,7 +54,7 @@ STARTED_BY = {
 class StartedFilter(admin.SimpleListFilter):
     """By the ids, which begin with the time: the primary key's index answers."""
 
-    title = "started"
+    title = "time"
     parameter_name = "started"
     spans = {
         "hour": ("In the last hour", timedelta(hours=1)),
@@ -95,6 +95,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
     list_filter = ["status", StartedFilter, ("company", AutocompleteSelectFilter)]
     list_filter_submit = True
     search_fields = ["id__endswith", "workflow__name", "company__name"]
+    is_found_by_id_only = True
     ordering = ["-id"]
     fields: list[str] = []
     actions = ["cancel_selected", "rerun_selected"]
@@ -164,7 +165,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         context |= page_of_execution(context["original"])
-        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]  # unfold is not typed
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def step_view(
         self, request: HttpRequest, object_id: str, step_id: int
@@ -352,11 +353,13 @@ def counted(chosen: list[Execution]) -> str:
 
 
 def as_failure(execution: Execution) -> SafeString:
+    """In two lines at the most; the whole message, which may be long, is on the execution's page."""
     error = execution.error or {}
     message = str(error.get("message", ""))
-    shown = message if len(message) <= ERROR_SHOWN else f"{message[:ERROR_SHOWN]}…"
     return format_html(
-        '<span class="craft-error" title="{}">{}</span>', error.get("code", ""), shown
+        '<span class="craft-error craft-clamped" title="{}">{}</span>',
+        error.get("code", ""),
+        message[:ERROR_SHOWN],
     )
 
 
@@ -429,8 +432,9 @@ def facts_of(execution: Execution) -> Iterator[tuple[str, Any]]:
     yield "Ended", execution.completed_at
     if execution.is_over:
         yield "Took", as_duration(execution.duration_ms)
-    elif execution.next_attempt_at:
-        yield "Goes on", execution.next_attempt_at
+    elif execution.status != Status.RUNNING:
+        label = "Due" if execution.status == Status.PENDING else "Goes on"
+        yield label, execution.next_attempt_at
     yield "Cancel asked for", execution.cancel_requested_at
 
 

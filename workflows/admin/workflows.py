@@ -68,7 +68,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         context |= page_of_workflow(context["original"])
-        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]  # unfold is not typed
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="Status", ordering="status")
     def state(self, workflow: Workflow) -> SafeString:

@@ -1,5 +1,6 @@
 """The cast: Alice runs a company, Bob works in it, Vera looks on, Charlie runs another."""
 
+import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
@@ -16,6 +17,20 @@ from craft.api import limits
 from tests.factories import Person, make_key, make_person
 
 plans = import_module("billing.migrations.0002_plans")
+
+
+def take_own_redis() -> None:
+    """One of Redis's databases for each process of a run, so that clearing it disturbs no other."""
+    if settings.REDIS_URL:
+        number = (
+            int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + 1
+        )
+        url = f"{settings.REDIS_URL.rpartition('/')[0]}/{number}"
+        settings.REDIS_URL = settings.CELERY_BROKER_URL = os.environ["REDIS_URL"] = url
+        settings.CACHES["default"]["LOCATION"] = url
+
+
+take_own_redis()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ THREADS = 16
 STOP_SECONDS = 8  # from the signal until what has not stopped is killed
 DRAIN_SECONDS = 6
 RESTART_SECONDS = 0.5
+MAX_FAILURES = 3
 _LOGGING = {
     "handlers": {},
     "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
@@ -47,11 +48,12 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. `on_served` is called in each server process when it answers.
 
-    A process that dies is started again, as often as it takes; one that dies before it could serve ends this with SystemExit 1.
+    A process that dies is started again, as often as it takes; only when it can't get as far as to answer does this end, with SystemExit 1.
     """
-    was_served = Value("b", False)
+    was_served = Value("b", False, lock=False)  # a kill must not leave it locked
     connections.close_all()  # a connection must not be shared by a fork
     os.register_at_fork(after_in_child=_await_handlers)
+    failures = 0
     while True:
         server = _make_server(host, port, processes)
         # granian itself gives up when a process dies twice within seconds
@@ -64,7 +66,8 @@ def serve(
             )
         if server.interrupt_signal:
             return
-        if not was_served.value:
+        failures = 0 if was_served.value else failures + 1
+        if failures == MAX_FAILURES:
             sys.exit(1)
         time.sleep(RESTART_SECONDS)
         was_served.value = False

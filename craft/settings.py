@@ -151,7 +151,9 @@ CACHES: dict[str, dict[str, object]] = {
 
 # --- Background work: rows are the truth, a message is a nudge ---
 
-CRAFT_SWEEPS: list[str] = [  # functions that each worker calls every two seconds, by their dotted paths
+CRAFT_SWEEPS: list[
+    str
+] = [  # functions that each worker calls every two seconds, by their dotted paths
     "workflows.tasks.sweep",
     "agents.tasks.sweep",
 ]
@@ -227,7 +229,9 @@ API_WINDOWS = (
 )
 API_PUBLIC_PER_MINUTE = 300  # calls without a key, per address
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
-SANDBOX_JOBS = env.int("CRAFT_SANDBOX_JOBS", default=max(2, os.cpu_count() or 2))  # children at once, per process
+SANDBOX_JOBS = env.int(
+    "CRAFT_SANDBOX_JOBS", default=max(2, os.cpu_count() or 2)
+)  # children at once, per process
 UPLOAD_MAX_BYTES = env.int("CRAFT_UPLOAD_MAX_BYTES", default=100 * 1024 * 1024)
 
 SPECTACULAR_SETTINGS = {

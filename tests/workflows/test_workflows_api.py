@@ -202,7 +202,7 @@ def test_lists_are_filtered(caller):
     create(caller, {**GRAPH, "name": "Other", "category": "marketing"})
     names = lambda **query: [
         row["name"] for row in caller.get("/v1/workflows", query).json()["data"]
-    ]  # noqa: E731
+    ]
     assert names(status="published") == ["Doubler"]
     assert names(search="DOUB") == ["Doubler"]
     assert names(category="marketing") == ["Other"]
@@ -461,9 +461,8 @@ def test_the_catalogue_of_nodes(caller):
         node["type"]: node
         for node in caller.get("/v1/workflows/node-types").json()["data"]
     }
-    assert set(
-        "input transform condition route switch merge delay http store output stop".split()
-    ) <= set(nodes)
+    words = "input transform condition route switch merge delay http store output stop"
+    assert set(words.split()) <= set(nodes)
     assert nodes["http"]["effect"] == "effect"
     assert nodes["transform"]["config_schema"]["additionalProperties"] is False
 

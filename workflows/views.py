@@ -44,6 +44,8 @@ class WorkflowViewSet(CompanyModelViewSet):
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
     access = MEMBERS_WRITE
+    problems = {"trigger": (409,)}
+    flat = frozenset({"create"})
 
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
@@ -207,6 +209,7 @@ class ExecutionViewSet(
     serializer_class = ExecutionSerializer
     filterset_class = ExecutionFilter
     access = MEMBERS_WRITE
+    problems = {"cancel": (409,)}
 
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.urls import get_resolver
 from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 from drf_spectacular.drainage import GENERATOR_STATS
@@ -227,6 +228,13 @@ class ContractSchema(AutoSchema):
         if self.view.serializer_class is None:
             return None
         return Resource.of(self.view.get_serializer_class())
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        """A resource's own name; any other's with its app's before it, since two apps may each have an `ExecuteSerializer`."""
+        name = str(super().get_serializer_name(serializer, direction))
+        app = type(serializer).__module__.partition(".")[0]
+        is_shared = Resource.of(serializer) is not None or not apps.is_installed(app)
+        return name if is_shared else f"{app.capitalize()}{name}"
 
     # What it takes
 

@@ -200,9 +200,11 @@ def test_lists_leave_out_the_graph(caller):
 def test_lists_are_filtered(caller):
     published(caller)
     create(caller, {**GRAPH, "name": "Other", "category": "marketing"})
-    names = lambda **query: [
-        row["name"] for row in caller.get("/v1/workflows", query).json()["data"]
-    ]
+
+    def names(**query):
+        page = caller.get("/v1/workflows", query).json()
+        return [row["name"] for row in page["data"]]
+
     assert names(status="published") == ["Doubler"]
     assert names(search="DOUB") == ["Doubler"]
     assert names(category="marketing") == ["Other"]

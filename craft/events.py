@@ -4,6 +4,7 @@ Subscribers run at once, inside the publisher's transaction, and only write rows
 its pending deliveries stand or fall together. This is the code base's only use of Django's signals.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,11 +37,14 @@ current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor()) 
 
 
 def publish(event: Event) -> None:
-    _published.send(sender=event.type, event=event)
+    _published.send(sender=sys.intern(event.type), event=event)
 
 
 def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:
     """Call `receiver` for each event of this type. A receiver that raises undoes the change."""
+    event_type = sys.intern(
+        event_type
+    )  # Django knows a sender by its identity, and two equal texts are not always one
 
     def receive(*, event: Event, **_: object) -> None:
         receiver(event)

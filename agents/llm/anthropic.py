@@ -18,7 +18,6 @@ PRICES = {
     "claude-sonnet-5-5": ("Speed and intelligence in balance", 2.0, 10.0),
     "claude-haiku-5-5": ("High volume: sorting, extracting, routing", 0.1, 0.5),
     "claude-opus-4-5": ("Earlier large model", 5.0, 25.0),
-    "claude-sonnet-4-5": ("Earlier middle model", 3.0, 15.0),
     "claude-haiku-4-5": ("Earlier fast model", 1.0, 5.0),
 }
 

@@ -3,54 +3,28 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from agents.models import Agent, AgentExecution, AgentVersion
-from craft.admin import CompanyColumn, ReadOnlyAdmin, count_of, is_operator
+from craft.admin import CompanyColumn, ReadOnlyAdmin, count_of
 from craft.admin.shown import (
     as_badge,
-    as_count,
     as_duration,
-    as_json,
+    as_failure,
     as_moment,
-    as_paragraphs,
+    as_quiet,
     as_row_link,
-    as_time,
-    joined,
+    list_of,
 )
+from datasources.models import DataSource
 
 QUESTION_SHOWN = 80
-
-
-class VersionInline(TabularInline):
-    model = AgentVersion
-    extra = 0
-    can_delete = False
-    hide_title = True
-    fields = readonly_fields = ["number", "told", "made_by", "made"]
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_operator(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @admin.display(description="Told")
-    def told(self, version: AgentVersion) -> SafeString:
-        return as_json(version.configuration)
-
-    @admin.display(description="By")
-    def made_by(self, version: AgentVersion) -> SafeString:
-        return as_row_link(version.created_by)
-
-    @admin.display(description="When")
-    def made(self, version: AgentVersion) -> SafeString:
-        return as_moment(version.created_at)
+LATEST_SHOWN = 10
+VERSIONS_SHOWN = 20
+ROWS_SHOWN = 20
 
 
 @admin.register(Agent)
@@ -58,30 +32,27 @@ class AgentAdmin(ReadOnlyAdmin):
     """Agents of all companies: what they are told, and which data they may ask."""
 
     list_display = ["name", "state", "type", "model_name", "of_company", "changed"]
-    list_filter = ["status"]
+    list_filter = ["status", ("company", AutocompleteSelectFilter)]
+    list_filter_submit = True
     list_select_related = ["company"]
     search_fields = ["name", "type", "company__name"]
     ordering = ["-id"]
-    inlines = [VersionInline]
+    fields: list[str] = []
+    change_form_template = "agents/admin/agent.html"
     empty_hint = "An agent is made by POST /api/v1/agents."
     company_column = CompanyColumn("agents", "Agents", lambda: count_of(Agent))
-    fieldsets = [
-        (
-            None,
-            {"fields": ["name", "id", "of_company", "state", "type", "description"]},
-        ),
-        ("What it is told", {"fields": ["told", "version", "sources"]}),
-        ("When", {"fields": ["created", "changed"]}),
-    ]
-    readonly_fields = [
-        "id",
-        "of_company",
-        "state",
-        "told",
-        "sources",
-        "created",
-        "changed",
-    ]
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Agent | None:
+        rows: QuerySet[Agent] = self.get_queryset(request)
+        return rows.select_related("company", "created_by").filter(pk=object_id).first()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context |= page_of_agent(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="Status", ordering="status")
     def state(self, agent: Agent) -> SafeString:
@@ -94,18 +65,6 @@ class AgentAdmin(ReadOnlyAdmin):
     @admin.display(description="Company", ordering="company__name")
     def of_company(self, agent: Agent) -> SafeString:
         return as_row_link(agent.company)
-
-    @admin.display(description="Data sources")
-    def sources(self, agent: Agent) -> SafeString:
-        return joined([as_row_link(source) for source in agent.data_sources.all()])
-
-    @admin.display(description="Configuration")
-    def told(self, agent: Agent) -> SafeString:
-        return as_json(agent.configuration)
-
-    @admin.display(description="Made")
-    def created(self, agent: Agent) -> SafeString:
-        return as_time(agent.created_at)
 
     @admin.display(description="Changed", ordering="updated_at")
     def changed(self, agent: Agent) -> SafeString:
@@ -121,50 +80,38 @@ class AgentExecutionAdmin(ReadOnlyAdmin):
         "state",
         "of_agent",
         "model",
-        "tokens",
         "took",
         "of_company",
         "asked",
+        "failure",
     ]
-    list_filter = ["status", "model", "is_preview"]
+    list_filter = [
+        "status",
+        "model",
+        "is_preview",
+        ("company", AutocompleteSelectFilter),
+    ]
+    list_filter_submit = True
     list_select_related = ["company", "agent"]
     search_fields = ["agent_name", "company__name"]
     is_found_by_id_only = True
     ordering = ["-id"]
+    fields: list[str] = []
+    change_form_template = "agents/admin/execution.html"
     empty_hint = "Nobody has asked an agent anything yet."
-    fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    "id",
-                    "state",
-                    "of_agent",
-                    "version",
-                    "of_company",
-                    "is_preview",
-                    "asked",
-                ]
-            },
-        ),
-        ("Question and answer", {"fields": ["input", "answer", "value", "failure"]}),
-        ("What the answer rests on", {"fields": ["rests_on"]}),
-        ("What it took", {"fields": ["model", "tokens", "cost", "took", "outlet_id"]}),
-    ]
-    readonly_fields = [
-        "id",
-        "state",
-        "of_agent",
-        "of_company",
-        "asked",
-        "answer",
-        "value",
-        "failure",
-        "rests_on",
-        "tokens",
-        "cost",
-        "took",
-    ]
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AgentExecution | None:
+        rows: QuerySet[AgentExecution] = self.get_queryset(request)
+        found = rows.select_related("company", "agent", "created_by")
+        return found.filter(pk=object_id).first()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context |= page_of_execution(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="Asked")
     def question(self, execution: AgentExecution) -> str:
@@ -188,31 +135,59 @@ class AgentExecutionAdmin(ReadOnlyAdmin):
     def asked(self, execution: AgentExecution) -> SafeString:
         return as_moment(execution.created_at)
 
-    @admin.display(description="Answer")
-    def answer(self, execution: AgentExecution) -> SafeString:
-        return as_paragraphs(execution.response)
-
-    @admin.display(description="Value")
-    def value(self, execution: AgentExecution) -> SafeString:
-        return as_json(execution.output)
-
     @admin.display(description="Error")
-    def failure(self, execution: AgentExecution) -> SafeString:
-        return as_json(execution.error)
-
-    @admin.display(description="Statements and rows")
-    def rests_on(self, execution: AgentExecution) -> SafeString:
-        return as_json(execution.citations)
-
-    @admin.display(description="Tokens")
-    def tokens(self, execution: AgentExecution) -> str:
-        return as_count(execution.tokens_used)
-
-    @admin.display(description="Cost at list price")
-    def cost(self, execution: AgentExecution) -> str:
-        micros = execution.cost_micros
-        return "–" if micros is None else f"{micros / 1_000_000:.6f} USD"
+    def failure(self, execution: AgentExecution) -> SafeString | str:
+        return as_failure(execution.error) if execution.error else ""
 
     @admin.display(description="Took")
     def took(self, execution: AgentExecution) -> str:
         return as_duration(execution.execution_time_ms)
+
+
+# --- Pages ---
+
+
+def page_of_agent(agent: Agent) -> dict[str, Any]:
+    versions = AgentVersion.unscoped.filter(agent=agent).select_related("created_by")
+    asked = AgentExecution.unscoped.filter(agent=agent).order_by("-pk")
+    settings = dict(agent.configuration)
+    return {
+        "agent": agent,
+        "title": agent.name,
+        "instructions": settings.pop("instructions", ""),
+        "settings": settings,
+        "sources": agent.data_sources.order_by("source_name"),
+        "versions": versions.order_by("-number")[:VERSIONS_SHOWN],
+        "executions": asked.defer("response", "output", "citations")[:LATEST_SHOWN],
+        "all_executions": list_of(AgentExecution, agent__id__exact=agent.pk),
+    }
+
+
+def page_of_execution(execution: AgentExecution) -> dict[str, Any]:
+    return {
+        "execution": execution,
+        "title": f"{execution.agent_name} · {execution.status}",
+        "cost": cost_of(execution),
+        "citations": [as_citation(one) for one in execution.citations],
+    }
+
+
+def cost_of(execution: AgentExecution) -> SafeString | str:
+    micros = execution.cost_micros
+    if micros is None:
+        return as_quiet("no price is known")
+    return f"{micros / 1_000_000:.6f} USD"
+
+
+def as_citation(said: dict[str, Any]) -> dict[str, Any]:
+    """A statement and its first rows, as a table."""
+    rows = said.get("rows") or []
+    columns = list(rows[0]) if rows else []
+    return {
+        **said,
+        "source": DataSource(
+            pk=said.get("source_id"), source_name=said.get("source_name", "")
+        ),
+        "columns": columns,
+        "cells": [[row.get(column) for column in columns] for row in rows[:ROWS_SHOWN]],
+    }

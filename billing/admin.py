@@ -32,7 +32,7 @@ class PlanAdmin(ConsoleAdmin):
         "minute",
         "hour",
         "day",
-        "has_api_access",
+        "api",
         "companies",
     ]
     list_filter = ["family"]
@@ -76,6 +76,10 @@ class PlanAdmin(ConsoleAdmin):
     @admin.display(description="A day", ordering="per_day")
     def day(self, plan: Plan) -> str:
         return as_limit(plan.per_day)
+
+    @admin.display(description="API", ordering="has_api_access", boolean=True)
+    def api(self, plan: Plan) -> bool:
+        return plan.has_api_access
 
     @admin.display(ordering="company_count")
     def companies(self, plan: Any) -> SafeString:

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from craft.admin.shown import DASH, as_link, as_moment
+from craft.admin.shown import DASH, as_id, as_link, as_moment
 from craft.api.limits import address_of
 from craft.events import Actor, current_actor
 from craft.fields import IdField
@@ -207,9 +207,11 @@ class LogEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="To")
     def what(self, entry: LogEntry) -> SafeString | str:
+        name = entry.object_repr
+        label = as_id(name) if AN_ID.fullmatch(name) else name
         url = None if entry.is_deletion() else entry.get_admin_url()
-        return as_link(url, entry.object_repr) if url else entry.object_repr
+        return as_link(url, label) if url else label
 
     @admin.display
     def kind(self, entry: LogEntry) -> str:
-        return str(entry.content_type or DASH)
+        return entry.content_type.name if entry.content_type else DASH

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
 JSON_SHOWN = 20_000
+ERROR_SHOWN = 300
 DASH = "\N{EN DASH}"
 SPACE = "\N{NO-BREAK SPACE}"
 NOTHING = format_html("{}", DASH)
@@ -61,6 +62,15 @@ def as_quiet(text: object) -> SafeString:
 def as_link(url: str, label: object, *, title: str = "") -> SafeString:
     return format_html(
         '<a class="craft-link" href="{}" title="{}">{}</a>', url, title, label
+    )
+
+
+def as_failure(error: dict[str, Any]) -> SafeString:
+    """An error's message, in two lines at the most; a page shows it whole."""
+    return format_html(
+        '<span class="craft-error craft-clamped" title="{}">{}</span>',
+        error.get("code", ""),
+        str(error.get("message", ""))[:ERROR_SHOWN],
     )
 
 
@@ -169,6 +179,8 @@ def since(moment: datetime) -> str:
 
 def as_json(value: Any) -> SafeString:
     """A value as a person reads it: indented, coloured, and cut where it goes on for pages."""
+    if value is None:
+        return NOTHING
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     shown = _coloured(text[:JSON_SHOWN])
     if len(text) > JSON_SHOWN:
@@ -207,10 +219,6 @@ def in_short(value: Any) -> str:
 
 def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def as_paragraphs(text: str) -> SafeString:
-    return format_html_join("", "<p>{}</p>", ([line] for line in text.splitlines()))
 
 
 def joined(parts: list[SafeString], separator: str = ", ") -> SafeString:

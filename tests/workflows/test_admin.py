@@ -256,7 +256,7 @@ def test_cancelling_ends_it_and_says_so(console, operator, alice):
     assert execution.status == "cancelled"
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (operator, execution.pk)
-    assert entry.get_change_message() == "Cancelled it"
+    assert entry.get_change_message() == f"Cancelled a run of {execution.workflow}"
 
 
 def test_cancelling_what_another_process_has_says_that_it_will_end(console, alice):

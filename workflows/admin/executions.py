@@ -8,8 +8,8 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -23,6 +23,7 @@ from craft.admin import CompanyColumn, ReadOnlyAdmin, as_operator
 from craft.admin.shown import (
     as_badge,
     as_duration,
+    as_failure,
     as_id,
     as_link,
     as_moment,
@@ -40,7 +41,6 @@ from workflows.services import executions
 
 MOST_AT_ONCE = 200
 MOST_STEPS = 300
-ERROR_SHOWN = 300
 LEAST_BAR = 0.6
 STARTED_BY = {
     "api": "A call to the API",
@@ -78,7 +78,10 @@ class StartedFilter(admin.SimpleListFilter):
 def begun_by_company() -> Coalesce:
     """From the count that each workflow keeps: an execution is never counted by reading it."""
     own = Workflow.unscoped.filter(company=OuterRef("pk")).order_by().values("company")
-    return Coalesce(Subquery(own.values(number=Sum("usage_count"))), 0)
+    begun = Cast(
+        Sum("usage_count"), BigIntegerField()
+    )  # PostgreSQL adds up to decimals
+    return Coalesce(Subquery(own.values(number=begun)), 0)
 
 
 @admin.register(Execution)
@@ -135,7 +138,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Error")
     def failure(self, execution: Execution) -> SafeString | str:
-        return as_failure(execution) if execution.error else ""
+        return as_failure(execution.error) if execution.error else ""
 
     # --- One execution ---
 
@@ -301,14 +304,15 @@ class ExecutionAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "craft/admin/confirm.html", context)
 
     def _cancel(self, request: HttpRequest, chosen: list[Execution]) -> None:
-        done, stopping = [], 0
+        done = []
         for execution in chosen:
+            workflow = execution.workflow
             try:
                 executions.request_cancel(execution)
             except DomainError as error:
                 self._refused(request, execution, error)
                 continue
-            self.log_change(request, execution, "Cancelled it")
+            self.log_change(request, execution, f"Cancelled a run of {workflow}")
             done.append(execution)
         executions.wait_for_ends(done)
         stopping = sum(not execution.is_over for execution in done)
@@ -328,7 +332,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
             except DomainError as error:
                 self._refused(request, execution, error)
                 continue
-            self.log_addition(request, new, f"Ran {execution.pk} again")
+            self.log_addition(request, new, f"Ran {new.workflow} again")
             started.append(new)
         if len(started) == 1:
             text = format_html(
@@ -350,17 +354,6 @@ class ExecutionAdmin(ReadOnlyAdmin):
 
 def counted(chosen: list[Execution]) -> str:
     return "1 execution" if len(chosen) == 1 else f"{len(chosen)} executions"
-
-
-def as_failure(execution: Execution) -> SafeString:
-    """In two lines at the most; the whole message, which may be long, is on the execution's page."""
-    error = execution.error or {}
-    message = str(error.get("message", ""))
-    return format_html(
-        '<span class="craft-error craft-clamped" title="{}">{}</span>',
-        error.get("code", ""),
-        message[:ERROR_SHOWN],
-    )
 
 
 def what_a_rerun_does(execution: Execution) -> Iterator[str]:

@@ -25,6 +25,7 @@ from drf_spectacular.plumbing import (
     get_lib_doc_excludes,
 )
 from drf_spectacular.utils import OpenApiResponse
+from rest_framework import serializers as drf
 
 from craft.api.envelopes import (
     DATA,
@@ -282,7 +283,14 @@ class ContractSchema(AutoSchema):
     def _map_basic_serializer(self, serializer: Any, direction: str) -> Schema:
         schema: Schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if direction == "response" and "properties" in schema:
-            schema["required"] = sorted(schema["properties"])
+            fields = serializer.fields
+            schema["required"] = sorted(
+                name
+                for name in schema["properties"]
+                if isinstance(serializer, drf.ModelSerializer)  # a row has them all
+                or fields[name].required
+                or fields[name].read_only
+            )
         return schema
 
     # What it answers
@@ -434,7 +442,7 @@ def build_document(name: str) -> Schema:
             "description": "An API key, or the `token` of a login.",
         }
     }
-    return {key: without_notes(document[key]) for key in document}
+    return {key: tidied(document[key]) for key in document}
 
 
 def complaints() -> list[str]:
@@ -452,14 +460,13 @@ def tags_of(document: Schema) -> list[str]:
     return sorted(used)
 
 
-def without_notes(node: Any) -> Any:
-    """drf-spectacular's own notes, `x-spec-…`, are for its hooks."""
-    if isinstance(node, dict):
-        return {
-            key: without_notes(node[key])
-            for key in node
-            if not str(key).startswith("x-spec-")
-        }
+def tidied(node: Any) -> Any:
+    """Without drf-spectacular's notes to its own hooks (`x-spec-…`), and without the choice between anything and null, of which null would be both."""
     if isinstance(node, list):
-        return [without_notes(item) for item in node]
-    return node
+        return [tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    needless = {key for key in node if str(key).startswith("x-spec-")}
+    if {} in node.get("oneOf", ()):
+        needless.add("oneOf")
+    return {key: tidied(node[key]) for key in node if key not in needless}

@@ -1,6 +1,7 @@
 """Structured logs: one event a line with the request's id, in colour on a terminal and as JSON elsewhere."""
 
 import logging
+import os
 import sys
 
 import structlog
@@ -9,6 +10,9 @@ from django.conf import settings
 
 def configure() -> None:
     """Called by the entry points (WSGI, Celery, `manage.py up`), so that importing a module sets up nothing."""
+    os.environ.setdefault(
+        "PYDANTIC_AI_NO_BANNER", "1"
+    )  # it would stand among our lines
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

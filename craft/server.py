@@ -53,9 +53,11 @@ def serve(
     was_served = Value("b", False, lock=False)  # a kill must not leave it locked
     connections.close_all()  # a connection must not be shared by a fork
     os.register_at_fork(after_in_child=_await_handlers)
+    survives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     failures = 0
     while True:
         server = _make_server(host, port, processes)
+        server.on_startup(partial(_stop_on_hangup, server, survives=survives))
         # granian itself gives up when a process dies twice within seconds
         with suppress(SystemExit):
             server.serve(
@@ -133,6 +135,13 @@ def answers(host: str, port: int) -> bool:
         client.close()
 
 
+def _stop_on_hangup(server: MPServer, *, survives: bool) -> None:
+    """A closed terminal ends it, as Ctrl-C does, where granian would load anew; `nohup` goes on."""
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN if survives else server.signal_handler_interrupt
+    )
+
+
 # --- Signals of a server process ---
 #
 # granian's handlers ask it to stop, and three traps surround them: before they are set a signal is lost; a signal may land in any thread, while Python
@@ -142,9 +151,10 @@ def answers(host: str, port: int) -> bool:
 def _await_handlers() -> None:
     """Until granian sets its handlers there is nothing to drain; the supervisor's, inherited by a fork, would swallow the signal.
 
-    Ctrl-C reaches all processes at once. Only the supervisor's SIGTERM counts, or it would take this one's end for a crash.
+    Ctrl-C and a closed terminal reach all processes at once. Only the supervisor's SIGTERM counts, or it would take this one's end for a crash.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 

@@ -26,7 +26,7 @@ env = environ.Env()
 # --- Where things are kept ---
 
 VAR_DIR = Path(env.str("CRAFT_VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _kept_secret(name: str) -> str:

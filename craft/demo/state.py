@@ -7,9 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from rich.table import Table
-
-from craft.console import console
 
 CUSTOMER = "demo@craft.example"
 ADMIN = "admin@craft.example"
@@ -43,17 +40,10 @@ def save(known: dict[str, Any]) -> None:
     draft.replace(path())
 
 
+def finish() -> None:
+    """The secrets were shown; from here on nobody but their owner knows them."""
+    save({"registered": True, "done": True})
+
+
 def is_done() -> bool:
     return bool(load().get("done"))
-
-
-def print_next_steps() -> None:
-    """On a later start: where things are, without the secrets that were shown once."""
-    if not is_done():
-        return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row("[dim]The demo company is there:[/]", f"{CUSTOMER}, operator {ADMIN}")
-    grid.add_row(
-        "[dim]A new password:[/]", f".venv/bin/python manage.py changepassword {ADMIN}"
-    )
-    console.print(grid)

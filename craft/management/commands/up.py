@@ -18,7 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from craft.console import announce, console
-from craft.demo import state
+from craft.demo import report, state
 from craft.server import answers, serve
 
 PATIENCE_SECONDS = (
@@ -133,6 +133,7 @@ def _migrate() -> None:
                     "migrate",
                     interactive=False,
                     verbosity=1,
+                    no_color=True,
                     stdout=_Migrations(progress, len(plan)),
                 )
 
@@ -194,7 +195,8 @@ def _announce_once(was_announced: Any) -> None:
             return
         was_announced.value = True
     announce()
-    state.print_next_steps()
+    if state.is_done():
+        report.later_steps()
 
 
 @contextmanager

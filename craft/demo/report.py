@@ -23,7 +23,7 @@ from craft.demo import state
 from craft.demo.figures import Figures
 
 WIDTH = 100
-NAME_WIDTH = 16
+NAME_WIDTH = 17
 
 
 def heading(text: str) -> None:
@@ -86,7 +86,7 @@ def results(figures: list[Figures], calls: int) -> None:
             f"{row.completed:,}",
             f"{row.p50_ms:,.0f}",
             f"{row.p95_ms:,.0f}",
-            f"{row.per_second:,.0f}",
+            "-" if row.per_second is None else f"{row.per_second:,.0f}",
         )
     console.print(table)
     for row in figures:

@@ -105,20 +105,16 @@ def _tell(customer: Customer) -> None:
 
 
 def _run(customer: Customer, definition: dict[str, Any]) -> Figures:
+    name, since = definition["name"], time.time()
     workflow = story.find_or_make(customer, definition)
     with report.progress() as progress:
-        sent = progress.add_task(f"{definition['name']}: triggered", total=story.RUNS)
-        done = progress.add_task(
-            f"{'':{len(definition['name'])}}  completed", total=story.RUNS
-        )
+        sent = progress.add_task(f"{name}: triggered", total=story.RUNS)
+        done = progress.add_task(f"{'':{len(name)}}  completed", total=story.RUNS)
         story.trigger(customer, workflow, lambda: progress.advance(sent))
         story.drain(
             customer, workflow, lambda ended: progress.update(done, completed=ended)
         )
-    name = definition["name"]
+    executions = story.executions_of(customer, workflow)
     return measure(
-        name,
-        workflows.SHAPES[name],
-        workflows.FINDINGS[name],
-        story.executions_of(customer, workflow),
+        name, workflows.SHAPES[name], workflows.FINDINGS[name], executions, since
     )

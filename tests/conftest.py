@@ -34,7 +34,9 @@ take_own_redis()
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings_parallel_suffix(tmp_path_factory) -> None:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory
+) -> None:
     """A SQLite file of this very process, so that two test runs in one checkout don't meet."""
     if settings.DATABASE_IS_SQLITE:
         path = tmp_path_factory.mktemp("database") / "test.sqlite3"

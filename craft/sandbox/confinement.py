@@ -38,10 +38,15 @@ def leave_network() -> bool:
     )
 
 
-def confine(limits: dict[str, Any], *, readable: Sequence[str], folder: str) -> None:
-    """Bound this process for good: limits, then files, then system calls."""
+def die_with_parent() -> None:
     if IS_LINUX:
         _libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+
+
+def confine(limits: dict[str, Any], *, readable: Sequence[str], folder: str) -> None:
+    """Bound this process for good: limits, then files, then system calls."""
+    die_with_parent()
+    if IS_LINUX:
         _libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     _set_limits(limits)
     if IS_LINUX:

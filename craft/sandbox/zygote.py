@@ -1,5 +1,8 @@
 """The zygote: a process without threads or secrets that forks one child per job, watches its wall time and tells how it ended.
 
+Forking copies no memory, so a child pays for each page that it first touches. A module of jobs that has a `rehearse` gets a spare child, which has done
+that already when the next order comes.
+
 It is started by `craft.sandbox` and knows no Django. Per job it is handed two sockets: the child's `data` (payload in, outcome out) and its own
 `control` (the order in, how the child ended out). When the other end closes `control`, nobody waits any more, and the child is killed.
 """
@@ -11,30 +14,38 @@ import gc
 import importlib
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
-import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, NoReturn
 
-from craft.exceptions import DomainError
 from craft.sandbox import confinement
+from craft.sandbox.child import Job, Order, become_child, become_spare
 
 PARENT_CHECK_SECONDS = 2.0
-DATA_FD = 3
+SPARE_SECONDS = 60.0
 
 
 @dataclass
 class Child:
+    job: str
     control: socket.socket
     deadline: float
     why: str | None = None
     """Why we killed it, if we did."""
+
+
+@dataclass
+class Spare:
+    """A child that waits for an order."""
+
+    pid: int
+    orders: socket.socket
+    until: float
 
 
 def serve(descriptor: int) -> NoReturn:
@@ -48,7 +59,8 @@ class Zygote:
         self.orders = orders
         self.parent = os.getppid()
         self.children: dict[int, Child] = {}
-        self.modules: set[str] = set()
+        self.spares: dict[str, Spare] = {}
+        self.modules: dict[str, ModuleType] = {}
         self.selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
@@ -60,6 +72,7 @@ class Zygote:
                 if key.data() is False:
                     return self._kill_all()
             self._kill_overdue()
+            self._let_go_of_spares()
         return self._kill_all()
 
     # --- Orders ---
@@ -81,35 +94,71 @@ class Zygote:
         return True
 
     def _carry_out(
-        self, order: dict[str, Any], data: socket.socket, control: socket.socket
+        self, order: Order, data: socket.socket, control: socket.socket
     ) -> None:
         if "prepare" in order:
-            self._prepare(order["prepare"])
+            self._module_of(order["prepare"])
             return self._tell(control, {"why": "prepared"})
-        module, _, name = order["job"].rpartition(".")
-        self._prepare(module)
-        job = getattr(sys.modules[module], name)
-        child = os.fork()
-        if child == 0:
+        job = self._job_of(order["job"])
+        pid = self._hand_to_spare(order, data) or os.fork()
+        if pid == 0:
             become_child(job, order, data.fileno())
-        self.children[child] = Child(
-            control, time.monotonic() + order["limits"]["seconds"]
-        )
+        deadline = time.monotonic() + order["limits"]["seconds"]
+        self.children[pid] = Child(order["job"], control, deadline)
         control.setblocking(False)
         self.selector.register(
-            control, selectors.EVENT_READ, lambda: self._abandon(child)
+            control, selectors.EVENT_READ, lambda: self._kill(pid, "abandoned")
         )
         return None
 
-    def _prepare(self, module: str) -> None:
-        """Import a module of jobs and call its `prepare`, so that its children find everything warm."""
-        if module in self.modules:
+    def _job_of(self, dotted: str) -> Job:
+        module, _, name = dotted.rpartition(".")
+        job: Job = getattr(self._module_of(module), name)
+        return job
+
+    def _module_of(self, name: str) -> ModuleType:
+        """A module of jobs, imported and prepared once, so that children find everything warm."""
+        if name not in self.modules:
+            module = importlib.import_module(name)
+            getattr(module, "prepare", lambda: None)()
+            self.modules[name] = module
+            gc.collect()
+            gc.freeze()  # the collector must not touch, and so copy, what children share
+        return self.modules[name]
+
+    # --- Spares ---
+
+    def _make_spare(self, dotted: str) -> None:
+        module = self._module_of(dotted.rpartition(".")[0])
+        if dotted in self.spares or not hasattr(module, "rehearse"):
             return
-        imported = importlib.import_module(module)
-        getattr(imported, "prepare", lambda: None)()
-        self.modules.add(module)
-        gc.collect()
-        gc.freeze()  # the collector must not touch, and so copy, what children share
+        ours, theirs = socket.socketpair()
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                become_spare(self._job_of(dotted), module.rehearse, theirs.fileno())
+        until = time.monotonic() + SPARE_SECONDS
+        self.spares[dotted] = Spare(pid, ours, until)
+
+    def _hand_to_spare(self, order: Order, data: socket.socket) -> int | None:
+        spare = self.spares.pop(order["job"], None)
+        if spare is None:
+            return None
+        with spare.orders:
+            line = json.dumps(order).encode() + b"\n"
+            try:
+                sent = socket.send_fds(spare.orders, [line], [data.fileno()])
+            except OSError:
+                return None  # it is gone, and will be reaped
+            if rest := line[sent:]:
+                spare.orders.sendall(rest)
+        return spare.pid
+
+    def _let_go_of_spares(self) -> None:
+        """A spare that nobody needed ends when its socket does."""
+        now = time.monotonic()
+        for dotted in [key for key, spare in self.spares.items() if spare.until <= now]:
+            self.spares.pop(dotted).orders.close()
 
     # --- Children ---
 
@@ -135,8 +184,10 @@ class Zygote:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                child = self.children.pop(pid)
                 _kill_group(pid)
+                child = self.children.pop(pid, None)
+                if child is None:
+                    continue  # a spare
                 self.selector.unregister(child.control)
                 end = {
                     "why": child.why,
@@ -144,13 +195,11 @@ class Zygote:
                     "peak_rss": usage.ru_maxrss,
                 }
                 self._tell(child.control, end)
+                self._make_spare(child.job)
 
     def _tell(self, control: socket.socket, end: dict[str, Any]) -> None:
         with control, contextlib.suppress(OSError):
             control.sendall(json.dumps(end).encode())
-
-    def _abandon(self, pid: int) -> None:
-        self._kill(pid, "abandoned")
 
     def _kill(self, pid: int, why: str) -> None:
         child = self.children.get(pid)
@@ -172,6 +221,8 @@ class Zygote:
     def _kill_all(self) -> None:
         for pid in self.children:
             self._kill(pid, "abandoned")
+        for spare in self.spares.values():
+            spare.orders.close()
 
     def _patience(self) -> float:
         nearest = min(
@@ -195,69 +246,3 @@ def _read_line(control: socket.socket) -> dict[str, Any]:
 def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-# --- In the child ---
-
-
-def become_child(
-    job: Callable[[Any], Any], order: dict[str, Any], data: int
-) -> NoReturn:
-    try:
-        _let_go_of_everything(data)
-        payload = _read_everything()  # before anything can fail: unread, it would take our answer with it
-        os.chdir(order["folder"])
-        confinement.confine(
-            order["limits"], readable=order["readable"], folder=order["folder"]
-        )
-        outcome = _outcome_of(job, payload)
-        _write_all(json.dumps(outcome, allow_nan=False).encode() + b"\n")
-    except MemoryError:
-        _write_all(b'{"outcome": "memory"}\n')
-    except BaseException:  # nothing may reach the zygote's code again
-        _write_all(
-            json.dumps(
-                {"outcome": "failed", "traceback": traceback.format_exc()}
-            ).encode()
-            + b"\n"
-        )
-    finally:
-        os._exit(0)
-
-
-def _let_go_of_everything(data: int) -> None:
-    """Own session and group, default signals, and no open file but the data socket."""
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    silence = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(silence, standard)
-    os.dup2(data, DATA_FD)
-    os.closerange(DATA_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    os.umask(0o077)
-
-
-def _outcome_of(job: Callable[[Any], Any], payload: bytes) -> dict[str, Any]:
-    try:
-        return {"outcome": "result", "value": job(json.loads(payload))}
-    except DomainError as error:
-        return {
-            "outcome": "refused",
-            "kind": type(error).__name__,
-            "message": error.message,
-            "details": error.details,
-        }
-
-
-def _read_everything() -> bytes:
-    chunks = []
-    while chunk := os.read(DATA_FD, 256 * 1024):
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _write_all(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(DATA_FD, view) :]

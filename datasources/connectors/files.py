@@ -38,16 +38,21 @@ def database() -> duckdb.DuckDBPyConnection:
 
 
 def session(
-    *, folders: Sequence[str | Path] = (), files: Sequence[str | Path] = (), memory: str
+    *,
+    folders: Sequence[str | Path] = (),
+    files: Sequence[str | Path] = (),
+    memory: str,
+    is_rehearsal: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """A new session that can open these files, and the files in these folders, and nothing else."""
+    """A new session that can open these files, and the files in these folders, and nothing else. After it no other can be had, but after a rehearsal."""
     opened = database().cursor()
     opened.execute(f"SET memory_limit = {text(memory)}")
     opened.execute(f"SET max_temp_directory_size = {text(memory)}")
     opened.execute(f"SET temp_directory = {text(Path.cwd() / 'spill')}")
     opened.execute(f"SET allowed_directories = [{', '.join(map(text, folders))}]")
     opened.execute(f"SET allowed_paths = [{', '.join(map(text, files))}]")
-    opened.execute("SET enable_external_access = false")
+    if not is_rehearsal:
+        opened.execute("SET enable_external_access = false")
     return opened
 
 

@@ -26,7 +26,6 @@ JOB = "datasources.uploads.parsing.convert"
 SECONDS = 60  # for all files of an upload together
 MEMORY_BYTES = 1024 * MB
 FILE_BYTES = 2048 * MB
-MAX_TABLES = 200
 NAME_LENGTH = 63
 
 
@@ -48,6 +47,7 @@ class UploadTooLargeError(UploadError):
 class Bounds:
     """How large the contents of a file may be."""
 
+    tables: int = 200
     rows: int = 5_000_000
     columns: int = 2_000
     cells: int = 100_000_000
@@ -97,9 +97,9 @@ def _convert_all(
         folder = work / str(number)
         folder.mkdir()
         for found in _read(upload, folder, bounds, until - time.monotonic()):
-            if len(taken) == MAX_TABLES:
+            if len(taken) == bounds.tables:
                 raise UploadTooLargeError(
-                    f"{upload.name}: one upload may hold {MAX_TABLES} tables, and this is one more."
+                    f"{upload.name}: an upload may hold {bounds.tables} tables, and this is one more."
                 )
             yield NewTable(
                 name=_free_name(table_name(upload.name, found["sheet"]), taken),

@@ -10,7 +10,7 @@ import datetime
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,11 @@ class File:
     path: Path
     name: str
     bounds: dict[str, int]
+    connection: duckdb.DuckDBPyConnection
+
+    def at(self, path: Path) -> File:
+        """The same upload, in another form."""
+        return replace(self, path=path)
 
     def refused(self, fault: str) -> UploadError:
         return UploadError(f"{self.name}: {fault}")
@@ -72,7 +77,10 @@ def prepare() -> None:
 
 def convert(payload: dict[str, Any]) -> list[dict[str, Any]]:
     """`path, name, bounds` → for each table `file, sheet, columns, row_count, sample`, the files being in the working folder."""
-    file = File(Path(payload["path"]), payload["name"], payload["bounds"])
+    path = Path(payload["path"])
+    connection = files.session(folders=[Path.cwd()], files=[path], memory=MEMORY)
+    files.lock(connection)
+    file = File(path, payload["name"], payload["bounds"], connection)
     try:
         return list(_read(file))
     except duckdb.OutOfMemoryException:
@@ -127,7 +135,7 @@ def _in_utf8(file: File) -> File:
         raise file.refused(
             "the text breaks its own encoding. Save it as UTF-8."
         ) from None
-    return File(path, file.name, file.bounds)
+    return file.at(path)
 
 
 def _from_json(file: File, *, is_list: bool) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def _from_json(file: File, *, is_list: bool) -> dict[str, Any]:
         f"read_json({files.text(file.path)}, format = '{layout}', records = true, sample_size = -1, maximum_depth = 10, "
         f"map_inference_threshold = -1, maximum_object_size = {16 * MB})"
     )
-    return _keep(_session(file), file, f"FROM {rows}")
+    return _keep(file, f"FROM {rows}")
 
 
 def _from_csv(file: File, delimiter: str, *, skip: int) -> dict[str, Any]:
@@ -174,18 +182,16 @@ def _from_rows(
         raise file.too_large(
             f"there are {len(names):,} columns, and {file.bounds['columns']:,} is the most."
         )
-    connection = _session(file)
     columns = ", ".join(f"{files.text(name)}: 'VARCHAR'" for name in names)
     rows = (
         f"read_csv({files.text(file.path)}, auto_detect = false, columns = {{{columns}}}, delim = {files.text(delimiter)}, quote = '\"', "
         f"escape = '\"', header = {has_header}, skip = {skip}, max_line_size = {texts.LINE_BYTES}, nullstr = '', allow_quoted_nulls = true)"
     )
     raw = Path(f"raw{number}.parquet").resolve()
-    _copy(connection, f"FROM {rows} LIMIT {file.bounds['rows'] + 1}", raw)
+    _copy(file, f"FROM {rows} LIMIT {file.bounds['rows'] + 1}", raw)
     texts_read = f"read_parquet({files.text(raw)})"
-    typed = ", ".join(typed_columns(connection, texts_read, names))
+    typed = ", ".join(typed_columns(file.connection, texts_read, names))
     table = _keep(
-        connection,
         file,
         f"SELECT {typed} FROM {texts_read}",  # noqa: S608  # of our own names, quoted
         sheet=sheet,
@@ -200,7 +206,7 @@ def _from_rows(
 
 def _from_parquet(file: File) -> dict[str, Any]:
     rows = f"read_parquet({files.text(file.path)})"
-    return _keep(_session(file), file, f"FROM {rows}")
+    return _keep(file, f"FROM {rows}")
 
 
 # --- Workbooks ---
@@ -215,6 +221,10 @@ def _from_workbook(file: File) -> Iterator[dict[str, Any]]:
             for sheet in workbook.sheets_metadata
             if sheet.typ == SheetTypeEnum.WorkSheet
         ]
+        if len(sheets) > file.bounds["tables"]:
+            raise file.too_large(
+                f"there are {len(sheets):,} sheets, and {file.bounds['tables']} tables is the most."
+            )
         found = 0
         for number, name in enumerate(sheets):
             table = _from_sheet(file, workbook.get_sheet_by_name(name), name, number)
@@ -276,11 +286,10 @@ def _from_sheet(
             if any(cell != "" for cell in row[width:]):
                 width = len(row)  # there is something right of the header
             writer.writerow([_cell_text(cell) for cell in row])
-    texts_file = File(path, file.name, file.bounds)
     has_header = is_header([_cell_text(cell) for cell in first])
     names = column_names(first if has_header else [""] * len(first))
     table = _from_rows(
-        texts_file, names, has_header=has_header, sheet=name, number=number
+        file.at(path), names, has_header=has_header, sheet=name, number=number
     )
     path.unlink()
     return table
@@ -302,20 +311,13 @@ def _cell_text(cell: Any) -> str:
 # --- What is kept ---
 
 
-def _session(file: File) -> duckdb.DuckDBPyConnection:
-    opened = files.session(folders=[Path.cwd()], files=[file.path], memory=MEMORY)
-    files.lock(opened)
-    return opened
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, rows: str, target: Path) -> None:
-    connection.execute(
+def _copy(file: File, rows: str, target: Path) -> None:
+    file.connection.execute(
         f"COPY ({rows}) TO {files.text(target)} (FORMAT parquet, COMPRESSION zstd)"
     )
 
 
 def _keep(
-    connection: duckdb.DuckDBPyConnection,
     file: File,
     rows: str,
     *,
@@ -324,13 +326,14 @@ def _keep(
 ) -> dict[str, Any]:
     """Write the table, and tell what it has become."""
     target = Path(f"table{number}.parquet").resolve()
-    _copy(connection, f"SELECT * FROM ({rows}) LIMIT {file.bounds['rows'] + 1}", target)  # noqa: S608  # of our own names, quoted
+    _copy(file, f"SELECT * FROM ({rows}) LIMIT {file.bounds['rows'] + 1}", target)  # noqa: S608  # of our own names, quoted
     kept = f"read_parquet({files.text(target)})"
-    described = connection.execute(f"DESCRIBE FROM {kept}").fetchall()
+    described = file.connection.execute(f"DESCRIBE FROM {kept}").fetchall()
     columns = [{"name": name, "type": kind} for name, kind, *_ in described]
-    (row_count,) = connection.execute(f"SELECT count(*) FROM {kept}").fetchone() or (0,)  # noqa: S608  # of our own names, quoted
+    count = f"SELECT count(*) FROM {kept}"  # noqa: S608  # of our own names, quoted
+    (row_count,) = file.connection.execute(count).fetchone() or (0,)
     _check_size(file, row_count, len(columns), sheet)
-    first_rows = connection.execute(f"FROM {kept} LIMIT {SAMPLE_ROWS}").fetchall()
+    first_rows = file.connection.execute(f"FROM {kept} LIMIT {SAMPLE_ROWS}").fetchall()
     return {
         "file": target.name,
         "sheet": sheet,

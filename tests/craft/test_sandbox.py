@@ -292,7 +292,7 @@ print(sandbox._zygote().process.pid, flush=True)
 time.sleep(60)
 """
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "craft.settings"}
-    parent = subprocess.Popen(  # noqa: S603  # our own script
+    parent = subprocess.Popen(  # our own script
         [sys.executable, "-c", script],
         cwd=PROJECT,
         env=environment,

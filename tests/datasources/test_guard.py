@@ -8,7 +8,6 @@ import pytest
 
 from craft import sandbox
 from craft.exceptions import DomainError
-from craft.sandbox import JobFailedError
 from datasources import services
 from datasources.guard import QueryError, check
 from datasources.guard.dialects import DUCKDB
@@ -91,18 +90,17 @@ def test_hostile_statements_are_refused_and_get_nothing(alice, shop, prey):
 @pytest.mark.parametrize("job", ["ask_locked", "ask_open"])
 def test_without_the_guard_the_walls_behind_it_hold(shop, prey, job):
     """With DuckDB locked, and then with all its doors open: no canary, no file, no call."""
-    for template in HOSTILE:
-        sql = template.format(**prey.words) if "{" in template else template
-        if job == "ask_open" and "{folder}" in template:
-            continue  # the one folder that the process may read, which holds no canary
-
-        def ask(sql=sql):
-            try:
-                return sandbox.run(f"tests.datasources.jobs.{job}", {"sql": sql, "folder": str(shop.folder)}, readable=[shop.folder])  # fmt: skip
-            except JobFailedError as error:
-                return str(error)
-
-        prey.assert_unharmed(sql, tell(ask))
+    statements = [
+        template.format(**prey.words) if "{" in template else template
+        for template in HOSTILE
+        if job == "ask_locked" or "{folder}" not in template
+    ]  # the process may read the source's folder, which holds no canary
+    for start in range(0, len(statements), 20):
+        some = statements[start : start + 20]
+        told = sandbox.run(f"tests.datasources.jobs.{job}", {"statements": some, "folder": str(shop.folder)}, readable=[shop.folder])  # fmt: skip
+        assert len(told) == len(some)
+        for sql, answer in zip(some, told, strict=True):
+            prey.assert_unharmed(sql, answer)
 
 
 def test_heavy_statements_end_and_leave_us_well(alice, shop, monkeypatch):
@@ -147,13 +145,18 @@ def test_the_honest_list_is_long():
 
 def test_every_allowed_function_is_allowed_in_some_form():
     """What DuckDB calls a function and what sqlglot makes of it can drift apart with either's next version."""
-    forms = ["", "a", "a, b", "a, b, c", "a, x -> x", "DISTINCT a"]
-    refused = {
-        name: [fault for form in forms if (fault := refusal(f"{name}({form})"))]
-        for name in DUCKDB.functions
-    }
-    assert [name for name, faults in refused.items() if len(faults) == len(forms)] == []
-    assert not any("may not be used" in str(faults) for faults in refused.values())
+    forms = ["a", "", "a, b", "a, b, c", "a, x -> x", "DISTINCT a"]
+    wrong = {}
+    for name in DUCKDB.functions:
+        faults = []
+        while len(faults) < len(forms):
+            fault = refusal(f"{name}({forms[len(faults)]})")
+            if fault is None:
+                break
+            faults.append(fault)
+        if len(faults) == len(forms) or "may not be used" in str(faults):
+            wrong[name] = faults
+    assert wrong == {}
 
 
 def refusal(call):

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from agents.models import Agent, AgentExecution, AgentVersion
+from agents.models import Agent, AgentExecution
 from craft.admin import CompanyColumn, ReadOnlyAdmin, count_of
 from craft.admin.shown import (
     as_badge,
@@ -148,8 +148,8 @@ class AgentExecutionAdmin(ReadOnlyAdmin):
 
 
 def page_of_agent(agent: Agent) -> dict[str, Any]:
-    versions = AgentVersion.unscoped.filter(agent=agent).select_related("created_by")
-    asked = AgentExecution.unscoped.filter(agent=agent).order_by("-pk")
+    versions = agent.versions.select_related("created_by")
+    asked = agent.executions.order_by("-pk")
     settings = dict(agent.configuration)
     return {
         "agent": agent,

@@ -317,9 +317,8 @@ class ExecutionAdmin(ReadOnlyAdmin):
         executions.wait_for_ends(done)
         stopping = sum(not execution.is_over for execution in done)
         if ended := len(done) - stopping:
-            self.message_user(
-                request, f"Cancelled {ended}." if ended > 1 else "Cancelled."
-            )
+            text = f"Cancelled {ended}." if ended > 1 else "Cancelled."
+            self.message_user(request, text, messages.SUCCESS)
         if stopping:
             text = "The process that runs it has been told to stop, and will within seconds."
             self.message_user(request, text, messages.INFO)

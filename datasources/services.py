@@ -24,6 +24,7 @@ QUERY_SECONDS = 10
 QUERY_MEMORY_BYTES = 512 * 1024 * 1024
 DEFAULT_ROWS = 1_000
 MAX_ROWS = 10_000
+TESTED_TABLES = 20
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
@@ -122,7 +123,7 @@ class ConnectionTest:
 
 
 def test_connection(source: DataSource) -> ConnectionTest:
-    """Ask the source something, over all its tables."""
+    """Ask the source for something in its tables."""
     started = time.perf_counter()
     counts = [f'SELECT count(*) FROM "{table.name}"' for table in source.tables.all()]  # noqa: S608  # of our own names, quoted
     try:

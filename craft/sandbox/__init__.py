@@ -7,7 +7,7 @@ folder, with an empty environment, and dies at its limits: memory, processor and
 `OverLimitError`, a `DomainError` that the job raised is raised here again, and whatever else went wrong in it is a `JobFailedError`.
 
 A new interpreter with DuckDB in it costs 300 ms, so a *zygote* is started once per process of ours, clean (no thread, no secret, no open file of ours),
-imports what jobs need, and forks one child per job: a few milliseconds. It holds a socket to us and ends when we do, however we end; its children end
+imports what jobs need, and forks one child per job: a few milliseconds (`zygote.py`, `child.py`). It holds a socket to us and ends when we do, however we end; its children end
 with it. After a fork of ours (Celery's prefork) the child starts a zygote of its own.
 
 What holds a job, beside the limits (`confinement.py`): an own network namespace where the kernel lets us make one, Landlock (it reads its `readable`
@@ -272,7 +272,7 @@ class Zygote:
                 socket.send_fds(
                     self.socket, [b"j"], [channel.fileno() for channel in channels]
                 )
-            except OSError:
+            except (BrokenPipeError, ConnectionResetError):
                 self.process.wait(START_SECONDS)
                 return False
         return True

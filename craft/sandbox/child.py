@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import socket
 import traceback
@@ -16,6 +15,7 @@ from craft.sandbox import confinement
 
 CHANNEL = 3  # the one open file of a child
 ORDER_BYTES = 64 * 1024
+MOST_FILES = 4096  # more than a zygote ever has open, at two for each child
 
 Job = Callable[[Any], Any]
 Order = dict[str, Any]
@@ -82,7 +82,7 @@ def _let_go_of_everything(channel: int) -> None:
     for standard in (0, 1, 2):
         os.dup2(silence, standard)
     os.dup2(channel, CHANNEL)
-    os.closerange(CHANNEL + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    os.closerange(CHANNEL + 1, MOST_FILES)
     os.umask(0o077)
 
 

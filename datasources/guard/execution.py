@@ -168,6 +168,10 @@ def _answer(
     except duckdb.Error as error:
         folder = f"{payload['folder'].rstrip('/')}/"
         raise QueryError(files.explain(error).replace(folder, "")) from None
+    except (OverflowError, ValueError) as error:
+        raise QueryError(
+            f"A value can't be answered: {error}. Cast it to VARCHAR."
+        ) from None
 
 
 def _fetch(

@@ -27,6 +27,7 @@ SECONDS = 60  # for all files of an upload together
 MEMORY_BYTES = 1024 * MB
 FILE_BYTES = 2048 * MB
 NAME_LENGTH = 63
+WORKING = ".upload-"
 
 
 class UploadError(DomainError):
@@ -81,11 +82,20 @@ def converted(
 ) -> Iterator[list[NewTable]]:
     """The tables in these files, in a working folder on the disk of `near` that vanishes afterwards. Raises `UploadError`."""
     near.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".upload-", dir=near))
+    _remove_forgotten(near)
+    work = Path(tempfile.mkdtemp(prefix=WORKING, dir=near))
     try:
         yield list(_convert_all(uploads, work, bounds or Bounds()))
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _remove_forgotten(near: Path) -> None:
+    """Working folders of processes that were killed."""
+    yesterday = time.time() - 24 * 3600
+    for folder in near.glob(f"{WORKING}*"):
+        if folder.stat().st_mtime < yesterday:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _convert_all(

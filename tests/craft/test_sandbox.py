@@ -79,6 +79,22 @@ def test_a_job_that_is_not_there_is_a_fault_of_ours():
         run("nothing_like_it")
 
 
+def test_what_jobs_need_can_be_loaded_ahead():
+    sandbox.warm_up("tests.craft.sandbox_jobs.echo")
+    assert run("echo", "warm") == "warm"
+
+
+def test_a_job_with_a_rehearsal_gets_a_child_that_is_ready_and_its_own():
+    def who():
+        return sandbox.run("tests.craft.rehearsed_jobs.who", None)
+
+    found = [who()]
+    assert found[0]["rehearsed_in"] == []
+    assert eventually(lambda: found.append(who()) or found[-1]["rehearsed_in"])
+    assert found[-1]["rehearsed_in"] == [found[-1]["pid"]]
+    assert len({child["pid"] for child in found}) == len(found)
+
+
 # --- Surroundings ---
 
 

@@ -234,3 +234,15 @@ def test_what_is_run_is_printed_anew_and_names_each_table_in_full():
     checked = check("select /* hi */ o.id from Orders o -- bye", dialect="duckdb", tables=["orders"], row_limit=5)  # fmt: skip
     assert checked.sql == 'SELECT "o"."id" FROM "memory"."main"."orders" AS "o" LIMIT 6'
     assert checked.tables == ("orders",)
+
+
+STRANGE = ["DATE '20000-01-01'", "DATE '0044-03-15 (BC)'", "'infinity'::TIMESTAMP", "INTERVAL 2000000000 DAY", "INTERVAL 1000000 YEAR", "'10:00:00+02'::TIMETZ",
+    "'101'::BIT", "union_value(k := 1)", "'a'::ENUM('a', 'b')", "uuid()", "MAP {[1]: 'a'}", "ROW(1, 'a')", "1e400", "'1'::UHUGEINT", "chr(0)",
+    "[1, 2]::INT[2]", "'{\"a\": [1]}'::JSON", "1::VARIANT", "10::BIGNUM", "TIME '24:00:00'", "encode('x')", "NULL", "TIMESTAMP_NS '2020-01-01'"]  # fmt: skip
+
+
+def test_every_value_is_answered_or_refused_in_words(alice, shop):
+    sql = ", ".join(f"{value} AS c{place}" for place, value in enumerate(STRANGE) if "2000000000" not in value)  # fmt: skip
+    (row,) = services.run_query(company=alice.company, source=shop, sql=f"SELECT {sql}").rows  # fmt: skip
+    assert len(row) == len(STRANGE) - 1
+    tell(lambda: services.run_query(company=alice.company, source=shop, sql=f"SELECT {STRANGE[3]}"))  # fmt: skip

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import struct
 import time
 import zipfile
@@ -409,3 +410,14 @@ def test_no_more_tables_than_there_may_be(upload, tmp_path):
 def test_a_source_is_named_after_its_first_file(alice, upload):
     source = services.create_file_source(company=alice.company, user=alice.user, files=[upload("a.csv", "x\n1\n")])  # fmt: skip
     assert source.source_name == "a.csv"
+
+
+def test_what_a_killed_process_left_is_removed_in_time(alice, upload, settings):
+    home = Path(settings.MEDIA_ROOT) / str(alice.company.pk)
+    old, new = home / ".upload-old", home / ".upload-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (time.time() - 100_000,) * 2)
+    services.create_file_source(company=alice.company, user=alice.user, files=[upload("a.csv", "x\n1\n")])  # fmt: skip
+    assert not old.exists()
+    assert new.exists()

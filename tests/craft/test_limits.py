@@ -1,9 +1,13 @@
 """Rate limits: exact, per company and per address, and truly told."""
 
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.conf import settings
 from django.test import RequestFactory
 
 from billing.models import Plan
@@ -14,8 +18,9 @@ PROFILE = "/api/v1/account/profile"
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still until it is told to go on."""
+def clock(monkeypatch, settings):
+    """A clock that stands still until it is told to go on; Redis has its own, so the counts are kept in this process."""
+    settings.REDIS_URL = ""
 
     class Clock:
         now = 1_000_000.0
@@ -146,6 +151,32 @@ def test_the_limit_holds_when_all_come_at_once(clock):
     with ThreadPoolExecutor(16) as pool:
         rates = list(pool.map(lambda _: take("company:1", [window]), range(200)))
     assert sum(rate.retry_after is None for rate in rates) == 50
+
+
+COUNT = """
+import django
+django.setup()
+from craft.api.limits import Window, take
+rates = [take("company:1", [Window("day", 50, 50)]) for _ in range(40)]
+print(sum(rate.retry_after is None for rate in rates))
+"""
+
+
+@pytest.mark.skipif(not settings.REDIS_URL, reason="needs Redis: make test-postgres")
+def test_the_limit_holds_across_processes():
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "craft.settings"}
+    started = [
+        subprocess.Popen(  # our own interpreter
+            [sys.executable, "-c", COUNT],
+            env=environment,
+            stdout=subprocess.PIPE,
+            cwd=settings.BASE_DIR,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    passed = [int(process.communicate(timeout=60)[0]) for process in started]
+    assert sum(passed) == 50
 
 
 def test_without_its_redis_the_limit_holds_in_this_process(settings, clock, caplog):

@@ -96,6 +96,8 @@ def test_where_codes_stand_for_what_was_named_it_shows_some():
         ("Why were flights late?", "can't say why"),
         ("Predict the delays of next week", "future"),
         ("Delete all flights", "only read"),
+        ("Which carriers have never flown to LAX?", "did not happen"),
+        ("flights that didn't leave JFK", "did not happen"),
         ("Plot the delays by carrier", "can't draw"),
         ("What's the correlation of distance and delay?", "statistics"),
         ("What's the weather in Paris?", "only read the data sources"),

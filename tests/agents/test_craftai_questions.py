@@ -67,14 +67,22 @@ def most(
     return [key, counts[key]]
 
 
-def best_mean(column: str, by: str, *, lowest: bool = False) -> tuple[Any, float]:
+def means(column: str, by: str) -> dict[Any, float]:
     groups: dict[Any, list[float]] = defaultdict(list)
     for row in flights():
         if row[column] is not None:
             groups[row[by]].append(row[column])
-    means = {key: mean(values) for key, values in groups.items()}
-    key = (min if lowest else max)(means, key=lambda value: means[value])
-    return key, means[key]
+    return {key: mean(values) for key, values in groups.items()}
+
+
+def best_mean(column: str, by: str, *, lowest: bool = False) -> tuple[Any, float]:
+    found = means(column, by)
+    key = (min if lowest else max)(found, key=lambda value: found[value])
+    return key, found[key]
+
+
+def on_time(row: Row) -> bool:
+    return row["dep_delay"] is not None and row["dep_delay"] <= 0
 
 
 def percent(
@@ -143,6 +151,24 @@ FLIGHT_QUESTIONS: list[Case] = [
     ("Did any flights go to HNL?", lambda: ["yes", *count(lambda row: row["dest"] == "HNL")]),
     ("Which airlines fly from LGA to MIA?", lambda: {row["carrier"] for row in flights() if row["origin"] == "LGA" and row["dest"] == "MIA"}),
     ("average number of flights per day", lambda: [len(flights()) / 7, 7]),
+    ("What's the on-time percentage for JetBlue?", lambda: percent(on_time, lambda row: row["carrier"] == "B6")),
+    ("What proportion of flights left on time from EWR?", lambda: percent(on_time, lambda row: row["origin"] == "EWR")),
+    ("What percent of delayed flights were on B6?", lambda: percent(lambda row: row["carrier"] == "B6", late)),
+    ("percentage of cancelled flights by airline", lambda: percent(lambda row: row["dep_time"] is None, lambda row: row["carrier"] == "AA")),
+    ("Which destinations have an average arrival delay above 30 minutes?", lambda: [key for key, value in means("arr_delay", "dest").items() if value > 30]),
+    ("carriers with an average departure delay over 15", lambda: [key for key, value in means("dep_delay", "carrier").items() if value > 15]),
+    ("Which carriers have more than 500 flights?", lambda: [key for key, value in Counter(row["carrier"] for row in flights()).items() if value > 500]),
+    ("Give me the top three busiest routes", lambda: [value for _, value in Counter((row["origin"], row["dest"]) for row in flights()).most_common(3)]),
+    ("What are the five worst delays?", lambda: sorted((row["dep_delay"] for row in flights() if row["dep_delay"] is not None), reverse=True)[:5]),
+    ("How many flights per hour on average?", lambda: [len(flights()) / len({(row["day"], row["hour"]) for row in flights()})]),
+    ("Is United more delayed than Delta?", lambda: [means("dep_delay", "carrier")[code] for code in ("UA", "DL")]),
+    ("how long is the flight from JFK to SFO on average?", lambda: [average("air_time", lambda row: row["origin"] == "JFK" and row["dest"] == "SFO")]),
+    ("How many flights did United or Delta operate?", lambda: count(lambda row: row["carrier"] in {"UA", "DL"})),
+    ("excluding B6, which carrier has the most flights?", lambda: most("carrier", lambda row: row["carrier"] != "B6")),
+    ("Who operated the most flights on Jan 3rd?", lambda: most("carrier", lambda row: row["day"] == 3)),
+    ("how many flights had no tail number?", lambda: count(lambda row: row["tailnum"] is None)),
+    ("what period does the data cover?", lambda: ["2013-01-01", "2013-01-07"]),
+    ("mean dep_delay where origin = 'JFK'", lambda: [average("dep_delay", lambda row: row["origin"] == "JFK")]),
 ]  # fmt: skip
 
 
@@ -200,6 +226,13 @@ ORDER_QUESTIONS: list[Case] = [
     ("orders above average amount", lambda: order_ids(lambda order: order["amount"] > order_sum() / len(ORDERS))),
     ("How many orders were placed in 2024?", lambda: [0, "2025-01-05", "2025-03-20"]),
     ("How many orders are pending? And what is the total revenue?", lambda: [3, order_sum()]),
+    ("Which customers spent more than 1000 in total?", lambda: [cell for pair in spent_by("customer") if pair[1] > 1000 for cell in pair]),
+    ("biggest spenders", lambda: spent_by("customer")[0]),
+    ("how much did we sell in France in Q1?", lambda: [sum(order["quantity"] for order in ORDERS if order["country"] == "France")]),
+    ("orders between $50 and $100", lambda: order_ids(lambda order: 50 <= order["amount"] <= 100)),
+    ("orders after March 10", lambda: order_ids(lambda order: (moment(order).month, moment(order).day) > (3, 10))),
+    ("compare completed and pending orders", lambda: ["completed", 4, "pending", 3]),
+    ("list orders sorted by amount", lambda: [order["order_id"] for order in ORDERS]),
 ]  # fmt: skip
 
 
@@ -233,6 +266,9 @@ SHOP_QUESTIONS: list[Case] = [
     ("email of Globex", lambda: ["hi@globex.com"]),
     ("When was the last order?", lambda: ["2025-03-09"]),
     ("how many orders are paid?", lambda: [3]),
+    ("revenue by month", lambda: ["2025-01", 430, "2025-02", 584.5, "2025-03", 346]),
+    ("inactive customers", lambda: ["Initech"]),
+    ("most expensive product in Furniture", lambda: ["Desk", 200]),
 ]  # fmt: skip
 
 STAFF_QUESTIONS: list[Case] = [

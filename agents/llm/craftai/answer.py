@@ -225,7 +225,11 @@ def _having(query: Query, having: Condition) -> str:
         "=": "exactly",
         "!=": "other than",
     }[having.operator]
-    return f"{words} {speak_value(having.values[0])} {plural(query.table.noun)}"
+    measure = query.measures[0]
+    value = speak_value(having.values[0])
+    if measure.aggregate == "count":
+        return f"{words} {value} {plural(query.table.noun)}"
+    return f"{measure.label} of {words} {value}"
 
 
 def _measure_words(query: Query, measure: Measure) -> str:

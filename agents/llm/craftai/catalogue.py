@@ -55,6 +55,8 @@ NO_NOUNS = frozenset(
     january february march april may june july august september october november december jan feb mar apr jun jul aug sep oct nov dec
     """.split()  # noqa: SIM905  # read more easily as text
 )
+COMPANIES = ("carrier", "company", "supplier", "store")
+"""Who did it, where no person is known."""
 LABELS = [
     "name",
     "title",
@@ -243,7 +245,7 @@ class Table:
         ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Link:
     """`left` of one table finds at most one row of `table` by its `key`."""
 

@@ -24,6 +24,7 @@ from agents.llm.craftai.catalogue import (
     Column,
     Found,
     Link,
+    Table,
     link_between,
     read_catalogue,
 )
@@ -40,6 +41,7 @@ from agents.llm.craftai.query import (
     UntellableTimeError,
     literal,
     quote,
+    reach_sql,
     to_sql,
 )
 from agents.llm.craftai.reading import MisreadError, read_question
@@ -48,6 +50,7 @@ from agents.llm.craftai.talk import (
     SQL,
     TOO_LONG,
     asks_about_data,
+    asks_about_period,
     small_talk,
     without_greeting,
 )
@@ -90,6 +93,8 @@ def converse(text: str, *, has_tools: bool, today: date) -> Dialogue:
         return Answer(_no_tables(catalogue))
     if SQL.match(text):
         return (yield from _run_given_sql(text, catalogue))
+    if asks_about_period(text):
+        return (yield from _tell_periods(catalogue))
     if asks_about_data(text):
         return describe_sources(catalogue)
     if phrases := phrases_to_find(text, catalogue):
@@ -230,24 +235,34 @@ def _is_empty(query: Query, rows: list[dict[str, Any]]) -> bool:
 
 def _reach_of_dates(query: Query) -> Generator[ToolCall, ToolResult, str]:
     """Nothing found for a time: from when to when the data goes."""
-    column = query.date
-    if column is None or not any(
-        isinstance(condition, TimeCondition) for condition in query.conditions
-    ):
+    asks_when = any(isinstance(item, TimeCondition) for item in query.conditions)
+    return (yield from _reach(query.table)) if asks_when else ""
+
+
+def _reach(table: Table) -> Generator[ToolCall, ToolResult, str]:
+    sql = reach_sql(table)
+    if not sql:
         return ""
-    name = quote(column.name)
-    result = yield _query(
-        query,
-        f"SELECT min({name}) AS first, max({name}) AS last FROM {quote(query.table.name)}",  # noqa: S608  # of quoted names
-    )
-    if (
-        result.error
-        or not result.value["rows"]
-        or result.value["rows"][0]["first"] is None
-    ):
+    result = yield ToolCall("query_data", {"source_id": table.source.id, "sql": sql})
+    rows = [] if result.error else result.value["rows"]
+    if not rows or rows[0]["earliest"] is None:
         return ""
-    row = result.value["rows"][0]
-    return f"The data in {query.table.name} goes from {str(row['first'])[:10]} to {str(row['last'])[:10]}."
+    first, last = (_as_date(rows[0][name]) for name in ("earliest", "latest"))
+    return f"The data in {table.name} goes from {first} to {last}."
+
+
+def _as_date(value: Any) -> str:
+    """20130103, put together from columns, or a date as text."""
+    text = str(value)
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if text.isdigit() else text[:10]
+
+
+def _tell_periods(catalogue: Catalogue) -> Dialogue:
+    told = []
+    for table in catalogue.tables:
+        reach = yield from _reach(table)
+        told += [reach] if reach else []
+    return Answer(" ".join(told) or "None of the tables says when things happened.")
 
 
 # --- what stands in another source ---

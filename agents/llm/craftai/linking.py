@@ -204,8 +204,7 @@ def _spans_at(
             or _is_barred(run[-1])
         ):
             continue
-        stems = [token.stem for token in run if token.word not in FUNCTION]
-        candidates = _candidates(stems, question, catalogue, exact=exact)
+        candidates = _candidates(run, question, catalogue, exact=exact)
         if candidates:
             yield Mention(start, end, candidates)
 
@@ -215,9 +214,10 @@ def _is_barred(token: Token) -> bool:
 
 
 def _candidates(
-    stems: list[str], question: Question, catalogue: Catalogue, *, exact: bool
+    run: list[Token], question: Question, catalogue: Catalogue, *, exact: bool
 ) -> list[Candidate]:
-    found = []
+    stems = [token.stem for token in run if token.word not in FUNCTION]
+    found = _by_very_name(run, catalogue)
     for table in catalogue.tables:
         if (named := _match_table(stems, table)) is not None:
             found.append(named)
@@ -241,6 +241,18 @@ def _candidates(
 
     found.sort(key=rank)
     return found
+
+
+def _by_very_name(run: list[Token], catalogue: Catalogue) -> list[Candidate]:
+    """`dep_delay`, written as it is in the data."""
+    if len(run) > 1 or "_" not in run[0].word:
+        return []
+    columns = [(table, table.column(run[0].word)) for table in catalogue.tables]
+    return [
+        Candidate(table, column, float(len(column.words)), 1.0)
+        for table, column in columns
+        if column is not None
+    ]
 
 
 def _context(candidate: Candidate, stems: list[str], said: set[str]) -> int:

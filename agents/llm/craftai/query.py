@@ -123,8 +123,8 @@ class Query:
     per_grain: Grain | None = None
     """The mean over such stretches of time is wanted: flights per day on average."""
     per_ref: Ref | None = None
-    date: Column | None = None
-    """The column that tells when."""
+    date: Ref | None = None
+    """What tells when."""
     notes: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     """Words of the question that found no place in the query."""
@@ -140,6 +140,18 @@ def to_sql(query: Query) -> str:
     if dialect == "duckdb":
         return sql
     return sqlglot.transpile(sql, read="duckdb", write=dialect)[0]
+
+
+def reach_sql(table: Table) -> str:
+    """From when to when its rows go; empty where it has no dates."""
+    year, month, day = (table.part(name) for name in ("year", "month", "day"))
+    if year and month and day:
+        value = f"({quote(year.name)} * 100 + {quote(month.name)}) * 100 + {quote(day.name)}"
+    elif table.dates:
+        value = quote(table.dates[0].name)
+    else:
+        return ""
+    return f"SELECT min({value}) AS earliest, max({value}) AS latest FROM {quote(table.name)}"  # noqa: S608  # of quoted names
 
 
 def quote(name: str) -> str:
@@ -164,23 +176,8 @@ class _Writer:
         self.table = query.table
         self.aliases: dict[tuple[str, ...], str] = {}
         self.joins: list[str] = []
-        refs = [
-            ref for group in query.groups for ref in (group.ref, group.name_ref) if ref
-        ]
-        refs += [
-            ref
-            for measure in query.measures
-            for ref in (measure.ref, measure.times)
-            if ref
-        ]
-        refs += [ref for ref in (*query.columns, query.order, query.per_ref) if ref]
-        refs += [
-            condition.ref
-            for condition in self._all_conditions()
-            if isinstance(condition, Condition)
-        ]
         wanted: dict[tuple[str, ...], list[Ref]] = {}
-        for ref in refs:
+        for ref in self._every_ref():
             for depth in range(1, len(ref.path) + 1):
                 wanted.setdefault(_names(ref.path[:depth]), []).append(ref)
         for names, users in wanted.items():
@@ -225,21 +222,27 @@ class _Writer:
 
     def _every_ref(self) -> list[Ref]:
         query = self.query
-        refs = [
-            ref for group in query.groups for ref in (group.ref, group.name_ref) if ref
+        groups = [ref for group in query.groups for ref in (group.ref, group.name_ref)]
+        measures = [
+            ref for measure in query.measures for ref in (measure.ref, measure.times)
         ]
-        refs += [
-            ref
-            for measure in query.measures
-            for ref in (measure.ref, measure.times)
-            if ref
-        ]
-        refs += [ref for ref in (*query.columns, query.order, query.per_ref) if ref]
-        return refs + [
+        conditions = [
             condition.ref
             for condition in self._all_conditions()
             if isinstance(condition, Condition)
         ]
+        date = query.date if self._needs_date() else None
+        others = [*query.columns, query.order, query.per_ref, date]
+        return [ref for ref in (*groups, *measures, *conditions, *others) if ref]
+
+    def _needs_date(self) -> bool:
+        query = self.query
+        return (
+            query.time_order
+            or query.per_grain is not None
+            or any(group.grain for group in query.groups)
+            or any(isinstance(item, TimeCondition) for item in query.conditions)
+        )
 
     def ref(self, ref: Ref) -> str:
         return self._qualify(ref.column, _names(ref.path))
@@ -336,6 +339,11 @@ class _Writer:
     def _mean_over_groups(self) -> str:
         group = Group(ref=self.query.per_ref, grain=self.query.per_grain)
         keys = self._group(group)
+        if group.grain == "hour":
+            keys = [
+                *self._group(Group(grain="day")),
+                *keys,
+            ]  # each day's hours, not the hours of the day
         measure = self.query.measures[0]
         positions = ", ".join(str(position) for position in range(1, len(keys) + 1))
         inner = f"SELECT {', '.join(keys)}, {self.measure(measure)} AS each_one {self._from()}{self._where()} GROUP BY {positions}"
@@ -403,11 +411,11 @@ class _Writer:
     # --- time ---
 
     def _date(self) -> str:
-        column = self.query.date or next(iter(self.table.dates), None)
-        if column is None:
+        if self.query.date is None:
             raise UntellableTimeError
-        name = self._qualify(column, ())
-        return f"CAST({name} AS TIMESTAMP)" if column.is_text_date else name
+        name = self.ref(self.query.date)
+        is_text = self.query.date.column.is_text_date
+        return f"CAST({name} AS TIMESTAMP)" if is_text else name
 
     def _digits(self, form: str) -> str:
         return f"CAST(strftime({self._date()}, '{form}') AS INTEGER)"

@@ -58,6 +58,13 @@ ABOUT_DATA = re.compile(
 SQL = re.compile(r"^\s*(?:select|with)\b.+\bfrom\b", re.IGNORECASE | re.DOTALL)
 
 
+ABOUT_PERIOD = re.compile(
+    r"\b(?:what|which)\s+(?:period|time\s?(?:span|frame|range)|date range|dates|months?|years?|days)\s+(?:do|does|is|are)\b.*\b(?:data|table|cover|covers|span|from)\b"
+    r"|\bhow (?:old|recent|current|far back)\b.*\bdata\b",
+    re.IGNORECASE,
+)
+
+
 def without_greeting(text: str) -> str:
     return GREETING.sub("", text, count=1).strip()
 
@@ -74,6 +81,10 @@ def small_talk(text: str) -> str | None:
         ),
         None,
     )
+
+
+def asks_about_period(text: str) -> bool:
+    return ABOUT_PERIOD.search(text) is not None
 
 
 def asks_about_data(text: str) -> bool:

@@ -160,6 +160,16 @@ def on(match: re.Match[str]) -> TimeCondition:
     return exactly(Day.of(match, "a_"))
 
 
+def quarter_of(match: re.Match[str]) -> TimeCondition:
+    number = int(
+        match["number"]
+        or ("first", "second", "third", "fourth").index(match["word"]) + 1
+    )
+    year = int(match["year"]) if match["year"] else None
+    spoken = f"in quarter {number}" + (f" of {year}" if year else "")
+    return span(Day(year, number * 3 - 2), Day(year, number * 3), spoken)
+
+
 def days_of_month(match: re.Match[str]) -> TimeCondition:
     low, high = int(match["low"]), int(match["high"])
     day = Day.of(match, "a_")
@@ -282,6 +292,10 @@ Reader = Callable[[re.Match[str]], "TimeCondition | None"]
 
 # In this order: the longer phrase takes its words before the shorter one looks.
 PATTERNS: list[tuple[str, Reader]] = [
+    (
+        r"\b(?:in |of |during )?(?:the )?(?:q(?P<number>[1-4])|(?P<word>first|second|third|fourth) quarter)(?:,? (?:of )?(?P<year>(?:19|20)\d\d))?\b",
+        quarter_of,
+    ),
     (
         rf"\b(?:the\s+)?(?P<what>first week)(?P<count>)\s+(?:of|in)\s+{IN_MONTH}",
         first_days,

@@ -153,7 +153,7 @@ def split_name(name: str) -> list[str]:
     words = [part.lower() for part in SPLIT_NAME.findall(name)]
     if len(words) > 1:
         words = [word for word in words if not word.isdigit()]
-    return [ABBREVIATIONS.get(word, word) for word in words]
+    return [part for word in words for part in ABBREVIATIONS.get(word, word).split()]
 
 
 def label_of(name: str) -> str:
@@ -212,7 +212,7 @@ ABBREVIATIONS = {
     "qty": "quantity",
     "sched": "scheduled",
     "sec": "second",
-    "tailnum": "tailnumber",
+    "tailnum": "tail number",
     "tel": "phone",
     "temp": "temperature",
     "tot": "total",
@@ -222,7 +222,7 @@ ABBREVIATIONS = {
 
 # Words that mean about the same when they name a table or a column. A word may stand in several groups.
 SYNONYMS = [
-    "customer client buyer shopper purchaser consumer patron",
+    "customer client buyer shopper purchaser consumer patron spender",
     "user member subscriber account",
     "amount revenue sale turnover total spend income proceeds value pay sum worth gross earn earning money takings",
     "price cost fee charge fare rate",
@@ -246,7 +246,7 @@ SYNONYMS = [
     "carrier airline operator",
     "origin airport departure",
     "destination airport dest arrival",
-    "tailnumber plane aircraft airplane tail",
+    "tail plane aircraft airplane",
     "departure depart leave takeoff dep",
     "arrival arrive land arr",
     "scheduled schedule planned plan",
@@ -297,7 +297,7 @@ STOP = FUNCTION | frozenset(
     database record records row rows entry entries line lines source sources column columns thing things stuff information info details detail result
     results answer question number count counts total totals sum average mean median maximum minimum max min avg amount overall altogether combined
     most least highest lowest largest smallest biggest greatest fewest best worst top bottom first last next more less fewer greater higher lower
-    longer shorter larger smaller bigger above below between at least exactly equal equals different distinct unique various separate currently
+    longer shorter larger smaller bigger above below between at least exactly equal equals different distinct unique various separate except excluding currently
     current now ever far still already yet again really actually exactly roughly about around exist exists existing contain contains include includes
     included including appear appears occur occurs occurred happen happened got make makes made take takes took taken place placed come comes came go
     goes went going according based terms respect grouped group broken down split breakdown across among within during since until before after out up

@@ -66,7 +66,8 @@ class _Reader(Superlatives):
             and self._read_share()
         ):
             return
-        if self.superlative is not None and (query.groups or self._orders_rows()):
+        is_ordered = query.groups or self._orders_rows() or (number or 1) > 1
+        if self.superlative is not None and is_ordered:
             self._read_superlative(self.superlative, number, kinds)
             return
         if self.superlative is not None and self._read_extreme(self.superlative):
@@ -79,7 +80,12 @@ class _Reader(Superlatives):
             and self._read_rows(number)
         ):
             return
-        self._read_measures(kinds)
+        if self.held is not None:
+            if not query.groups:
+                raise MisreadError("I can't tell of what the average is meant.")
+            query.measures = [self.held]
+        else:
+            self._read_measures(kinds)
         self._use_table_words()
         query.shape = "groups" if query.groups else "value"
         if (

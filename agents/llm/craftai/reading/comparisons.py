@@ -10,7 +10,9 @@ from agents.llm.craftai.linking import (
     Mention,
 )
 from agents.llm.craftai.query import (
+    Aggregate,
     Condition,
+    Measure,
     Operator,
     Ref,
 )
@@ -43,6 +45,8 @@ class Comparison:
 
 class Comparisons(Tables):
     comparisons: list[Comparison]
+    held: Measure | None = None
+    """What each group is held against a number by, where that is no row's own number."""
 
     def _find_comparisons(self) -> list[Comparison]:
         found: list[Comparison] = []
@@ -107,10 +111,38 @@ class Comparisons(Tables):
                 f"{comparison.low:g} {comparison.unit} taken as {comparison.low * factor:g} minutes."
             )
         low = Condition(ref, comparison.operator, (comparison.low * factor,))
+        if (aggregate := self._aggregate_before(comparison)) is not None:
+            self.query.having = low
+            self.held = Measure(aggregate, ref)
+            return
         self.query.conditions.append(low)
         if comparison.high is not None:
             high = Condition(ref, "<=", (comparison.high * factor,))
             self.query.conditions.append(high)
+
+    def _aggregate_before(self, comparison: Comparison) -> Aggregate | None:
+        """`an average delay above 30`, `spent more than 1000 in total`: it is each group's mean or sum that is compared."""
+        for mention in self.mentions:
+            if 0 <= comparison.start - mention.end <= 2 and self._measure_refs(mention):
+                for index, aggregate in self.aggregates:
+                    if (
+                        aggregate in {"avg", "sum", "median"}
+                        and index == mention.start - 1
+                    ):
+                        self.aggregates.remove((index, aggregate))
+                        return aggregate
+        before = [token.word for token in self.question.tokens[: comparison.start]]
+        is_spent = bool(before) and before[-1] in {
+            "spent",
+            "spend",
+            "spends",
+            "paid",
+            "earned",
+        }
+        if is_spent and set(before) & {"which", "who", "customers", "clients", "users"}:
+            self.aggregates = [pair for pair in self.aggregates if pair[1] != "sum"]
+            return "sum"
+        return None
 
     def _compared(self, comparison: Comparison) -> Ref | None:
         """The column a comparison is about: the nearest number named beside it, or the one that its unit means."""

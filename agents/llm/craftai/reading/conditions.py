@@ -41,23 +41,36 @@ class Conditions(Comparisons):
             self._check_time(condition)
             query.conditions.append(condition)
 
+    def _add(self, condition: Condition, index: int) -> None:
+        self.query.conditions.append(condition)
+        self.said_at[condition] = index
+
     def _choose_date(self) -> None:
-        dates = self.table.dates
+        """The date that the question speaks of, or else the one that tells when a row was made; a linked table's where there is none."""
+        own = [Ref(column) for column in self.table.dates]
+        linked = [
+            Ref(column, path)
+            for path in self._paths(self.table)
+            for column in path[-1].table.dates
+        ]
+        dates = own or linked
         said = self.question.stems
         about = [
-            column
-            for column in dates
-            if any(likeness(own, word) > 0 for own in column.stems for word in said)
+            ref
+            for ref in dates
+            if any(
+                likeness(word, other) > 0 for word in ref.column.stems for other in said
+            )
         ]
         placed = [
-            column
-            for column in dates
-            if column.is_about("created", "placed", "order", "date")
+            ref
+            for ref in dates
+            if ref.column.is_about("created", "placed", "order", "date")
         ]
         self.query.date = next(iter([*about, *placed, *dates]), None)
 
     def _check_time(self, condition: TimeCondition) -> None:
-        if self.table.dates:
+        if self.query.date is not None:
             return
         names = {"y": "year", "m": "month", "d": "day", "h": "hour"}
         missing = [
@@ -106,7 +119,7 @@ class Conditions(Comparisons):
             if len(values) == 1
             else ("not in" if negated else "in")
         )
-        self.query.conditions.append(Condition(chosen, operator, tuple(values)))
+        self._add(Condition(chosen, operator, tuple(values)), value.start)
         self._use(value.indexes)
         self._use_beside(value, chosen)
 
@@ -211,9 +224,9 @@ class Conditions(Comparisons):
                 merged.append(condition)
                 continue
             operator: Operator = "not in" if twin.operator in {"!=", "not in"} else "in"
-            merged[merged.index(twin)] = Condition(
-                twin.ref, operator, (*twin.values, *condition.values)
-            )
+            both = Condition(twin.ref, operator, (*twin.values, *condition.values))
+            self.said_at[both] = self.said_at.get(twin, 0)
+            merged[merged.index(twin)] = both
         self.query.conditions = merged
 
     def _read_identifier(self) -> None:
@@ -273,15 +286,10 @@ class Conditions(Comparisons):
         self._read_stock()
         match = self.question.find(r"\bon[- ]time\b")
         if refs and match is not None:
-            self.query.conditions.append(
-                Condition(
-                    refs[0],
-                    "<=",
-                    (0,),
-                    spoken=f"on time ({refs[0].column.name} at most 0)",
-                )
-            )
-            self._use(self.question.indexes(*match.span()))
+            indexes = self.question.indexes(*match.span())
+            spoken = f"on time ({refs[0].column.name} at most 0)"
+            self._add(Condition(refs[0], "<=", (0,), spoken=spoken), indexes[0])
+            self._use(indexes)
 
     def _read_stock(self) -> None:
         match = self.question.find(
@@ -326,7 +334,11 @@ class Conditions(Comparisons):
     def _read_lateness(self, index: int, ref: Ref, *, is_counted: bool = False) -> None:
         """`late flights` are a condition; `60 minutes late` and `most delayed` measure."""
         before = self.question.tokens[index - 1].word if index else ""
-        is_measured = (before in {"most", "least", "how"} and not is_counted) or any(
+        if before in {"more", "less"}:
+            self.aggregates.append((index - 1, "avg"))
+        is_measured = (
+            before in {"most", "least", "how", "more", "less"} and not is_counted
+        ) or any(
             isinstance(condition, Condition) and condition.ref.column is ref.column
             for condition in self.query.conditions
         )
@@ -349,7 +361,7 @@ class Conditions(Comparisons):
             else (("<=", "not late") if negated else (">", "late"))
         )
         spoken = f"{sign[1]} ({ref.column.name} {'below' if sign[0] == '<' else 'at most' if negated else 'above'} 0)"
-        self.query.conditions.append(Condition(ref, sign[0], (0,), spoken=spoken))
+        self._add(Condition(ref, sign[0], (0,), spoken=spoken), index)
         others = [
             other.column.name
             for other in self._late_refs()
@@ -373,9 +385,8 @@ class Conditions(Comparisons):
             return
         negated = self._is_negated(index)
         spoken = f"{'not ' if negated else ''}cancelled ({column.name} is {'not ' if negated else ''}empty)"
-        self.query.conditions.append(
-            Condition(Ref(column), "not null" if negated else "null", spoken=spoken)
-        )
+        operator: Operator = "not null" if negated else "null"
+        self._add(Condition(Ref(column), operator, spoken=spoken), index)
         self.query.notes.append(
             f"A {self.table.noun} without {column.name} counts as cancelled."
         )
@@ -383,25 +394,36 @@ class Conditions(Comparisons):
 
     def _read_booleans(self) -> None:
         for mention in self.mentions:
+            columns = [candidate.column for candidate in mention.columns_of(self.table)]
             column = next(
-                (
-                    candidate.column
-                    for candidate in mention.columns_of(self.table)
-                    if candidate.column and candidate.column.kind == "boolean"
-                ),
-                None,
+                (item for item in columns if item and item.kind == "boolean"), None
             )
             before = (
                 self.question.tokens[mention.start - 1].word if mention.start else ""
             )
             if column is None or mention.is_used or before in {"by", "per", "each"}:
                 continue
-            negated = self._is_negated(mention.start) or self.question.tokens[
-                mention.start
-            ].word.startswith(("in", "un"))
-            self.query.conditions.append(Condition(Ref(column), "=", (not negated,)))
+            self._add_boolean(
+                column, mention.start, is_true=not self._is_negated(mention.start)
+            )
             self._use(mention.indexes)
             mention.is_used = True
+        for column in self.table.columns:
+            if column.kind == "boolean":
+                self._read_opposite(column)
+
+    def _read_opposite(self, column: Column) -> None:
+        """`inactive`, `unpaid`: what is not active, not paid."""
+        opposites = {
+            prefix + word for prefix in ("in", "un", "non") for word in column.words
+        }
+        for index, token in enumerate(self.question.tokens):
+            if token.word in opposites:
+                self._add_boolean(column, index, is_true=self._is_negated(index))
+                self._use([index])
+
+    def _add_boolean(self, column: Column, index: int, *, is_true: bool) -> None:
+        self._add(Condition(Ref(column), "=", (is_true,)), index)
 
     def _read_missing(self) -> None:
         for mention in self.mentions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agents.llm.craftai.catalogue import PERSONS, Column
+from agents.llm.craftai.catalogue import COMPANIES, PERSONS
 from agents.llm.craftai.linking import (
     Mention,
 )
@@ -16,8 +16,9 @@ from agents.llm.craftai.query import (
     TimeCondition,
 )
 from agents.llm.craftai.reading.conditions import Conditions
-from agents.llm.craftai.reading.tables import MisreadError
+from agents.llm.craftai.reading.tables import MisreadError, ends_of_route
 from agents.llm.craftai.reading.vocabulary import (
+    BARE_SUPERLATIVES,
     GRAIN_ADVERBS,
     GRAIN_OF_UNIT,
     GRAINS,
@@ -88,6 +89,7 @@ class Groups(Conditions):
             mention.names(self.table) and self._is_wanted_count(mention)
             for mention in self.mentions
         )
+        counted = counted or "count" in [aggregate for _, aggregate in self.aggregates]
         if is_mean and counted and not self.query.groups and self.superlative is None:
             self.query.per_grain, self.query.per_ref = group.grain, group.ref
             return
@@ -104,12 +106,10 @@ class Groups(Conditions):
         )
 
     def _group_at(self, start: int) -> tuple[Group | None, int]:
-        if (
-            self.question.tokens[start].word in {"route", "routes"}
-            and self._ends_of_route()
-        ):
-            self.query.groups.append(Group(Ref(self._ends_of_route()[0])))
-            return Group(Ref(self._ends_of_route()[1])), start + 1
+        ends = ends_of_route(self.table)
+        if self.question.tokens[start].word in {"route", "routes"} and ends:
+            self.query.groups.append(Group(Ref(ends[0])))
+            return Group(Ref(ends[1])), start + 1
         mention = next(
             (mention for mention in self.mentions if mention.start == start), None
         )
@@ -129,16 +129,6 @@ class Groups(Conditions):
             return group, mention.end
         return None, start
 
-    def _ends_of_route(self) -> list[Column]:
-        ends = [
-            next(
-                (column for column in self.table.categories if column.is_about(word)),
-                None,
-            )
-            for word in ("origin", "destination")
-        ]
-        return [column for column in ends if column is not None] if all(ends) else []
-
     def _grain_at(self, start: int) -> tuple[Grain, int] | None:
         text = self.question.lower[self.question.tokens[start].start :]
         for pattern, grain in GRAINS:
@@ -153,7 +143,7 @@ class Groups(Conditions):
 
     def _tells(self, grain: Grain) -> bool:
         return (
-            bool(self.table.dates)
+            self.query.date is not None
             or self.table.part(grain) is not None
             or (grain == "weekday" and self.table.part("day") is not None)
         )
@@ -203,7 +193,12 @@ class Groups(Conditions):
             if group is not None and (
                 self.superlative is not None or group.ref is not None
             ):
-                if self.superlative is None and not self._lists_values(mention, group):
+                is_list = (
+                    self.held is not None
+                    or self._lists_values(mention, group)
+                    or self.question.find(r"\b(breakdown|distribution)\b") is not None
+                )
+                if self.superlative is None and not is_list:
                     return
                 self._use(range(start, end))
                 self.query.groups.append(group)
@@ -220,6 +215,10 @@ class Groups(Conditions):
                 token.word in {"compare", "list", "rank", "show"}
             ):
                 starts += self._next_nouns(index)
+        if self.held is not None or self.question.find(r"\b(breakdown|distribution)\b"):
+            starts += [
+                mention.start for mention in self.mentions if self._is_category(mention)
+            ]
         if self.superlative is not None:
             at = self.superlative_at
             is_count_word = self.superlative[1] in {
@@ -229,14 +228,39 @@ class Groups(Conditions):
                 "sold",
                 "delay",
             } or tokens[at].word in {"top", "bottom"}
-            if is_count_word:
+            picks = is_count_word or (
+                tokens[at].word in BARE_SUPERLATIVES
+                and not self._names_measure_behind(at)
+            )
+            if picks:
                 starts += self._next_nouns(at)
+            starts += [
+                index
+                for index, token in enumerate(tokens)
+                if token.word in {"route", "routes"}
+            ]
             starts += [
                 mention.start
                 for mention in self.mentions
                 if mention.end <= at and self._is_owner(mention, at)
             ]
         return starts
+
+    def _is_category(self, mention: Mention) -> bool:
+        group = self._group_ref(mention)
+        return (
+            group is not None
+            and group.ref is not None
+            and group.ref.column.kind in {"text", "boolean"}
+            and not mention.names(self.table)
+        )
+
+    def _names_measure_behind(self, at: int) -> bool:
+        """`the biggest amount` names what is big, `the biggest customers` who."""
+        return any(
+            mention.start > at and self._measure_refs(mention)
+            for mention in self.mentions
+        )
 
     def _is_owner(self, mention: Mention, at: int) -> bool:
         """`the carrier with the highest …`."""
@@ -294,7 +318,7 @@ class Groups(Conditions):
     def _group_by_person(self) -> None:
         if any(word in PERSONS for word in self.table.words):
             return
-        for person in PERSONS:
+        for person in (*PERSONS, *COMPANIES):
             for link in self.table.source.links_from(self.table):
                 if person in link.table.words and link.table.label is not None:
                     self.query.groups.append(self._named(Ref(link.left)))
@@ -307,7 +331,7 @@ class Groups(Conditions):
     def _read_compared_values(self) -> None:
         """`compare JFK and LGA`, `JFK vs LGA`: one line for each."""
         if self.query.groups or not self.question.find(
-            r"\b(compare|comparison|versus|vs\.?|difference between)\b"
+            r"\b(compare|comparison|versus|vs\.?|difference between)\b|\b(more|less|fewer|higher|lower|better|worse|later|longer|shorter|bigger|cheaper)\b.*\bthan\b"
         ):
             return
         times = next(

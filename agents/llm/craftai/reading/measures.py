@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TypeVar
 
+from agents.llm.craftai.catalogue import Column
 from agents.llm.craftai.linking import (
     Mention,
 )
@@ -14,11 +14,10 @@ from agents.llm.craftai.query import (
     Condition,
     Measure,
     Ref,
-    TimeCondition,
 )
 from agents.llm.craftai.reading.groups import Groups
 from agents.llm.craftai.reading.tables import MisreadError
-from agents.llm.craftai.reading.vocabulary import EVENTS, LATE
+from agents.llm.craftai.reading.vocabulary import EVENTS, HOW, LATE, MONEY_WORDS, VERBS
 
 T = TypeVar("T")
 
@@ -82,19 +81,7 @@ class Measures(Groups):
         ]
         if aggregate == "sum":
             if amount is not None and (self._speaks_of_money() or not unread):
-                self._use_words(
-                    {
-                        "revenue",
-                        "sales",
-                        "turnover",
-                        "income",
-                        "spend",
-                        "spending",
-                        "value",
-                        "money",
-                        "spent",
-                    }
-                )
+                self._use_words(MONEY_WORDS)
                 return amount
             if (
                 self.question.tokens[index].word
@@ -109,12 +96,22 @@ class Measures(Groups):
             and amount.times is None
         ):
             return Measure(aggregate, amount.ref)
+        if (asked := self._asked_how()) is not None:
+            return Measure(aggregate, Ref(asked))
         if len(self.table.measures) == 1 and not unread:
             return Measure(aggregate, Ref(self.table.measures[0]))
         what = " ".join(unread) or self.question.tokens[index].text
         raise MisreadError(
             f"I find no numbers called “{what}” in {self.table.name}.", unread
         )
+
+    def _asked_how(self) -> Column | None:
+        """`how long is …`, `how far is …`."""
+        match = self.question.find(r"\bhow (long|far|late|old|expensive|heavy|tall)\b")
+        if match is None:
+            return None
+        self._use(self.question.indexes(*match.span()))
+        return self._by_meaning(self.table, HOW[match[1]])
 
     def _count_behind(self, index: int) -> Measure:
         open_mentions = [
@@ -186,23 +183,11 @@ class Measures(Groups):
             ):
                 self._use(mention.indexes)
                 return self._ambiguous([self._measure(ref, None) for ref in refs])
-        if (
-            self._speaks_of_money()
-            and (amount := self._amount_of(self.table)) is not None
-        ):
-            self._use_words(
-                {
-                    "revenue",
-                    "sales",
-                    "turnover",
-                    "income",
-                    "spend",
-                    "spending",
-                    "value",
-                    "money",
-                    "spent",
-                }
-            )
+        if (asked := self._asked_how()) is not None:
+            return [self._measure(Ref(asked), None)]
+        amount = self._amount_of(self.table) if self._speaks_of_money() else None
+        if amount is not None:
+            self._use_words(MONEY_WORDS)
             return [amount]
         return [Measure("count")]
 
@@ -279,71 +264,50 @@ class Measures(Groups):
         )
 
     def _read_share(self) -> bool:
-        """`what percentage of flights from JFK were late`: what stands behind the verb is counted among what stands before it."""
+        """`what percentage of flights from JFK were late`: of the flights from JFK, the late ones."""
         query = self.query
-        verb = self._position(
-            r"\b(?:were|was|are|is|had|have|has|that|who|came|come|comes|arrived|left|departed|operated|with)\b"
-        )
-        tested: list[Condition | TimeCondition] = [
-            item
-            for item in query.conditions
-            if verb is not None and self._position_of(item) > verb
-        ]
+        tested = self._tested()
         if not tested:
-            tested = [item for item in query.conditions if isinstance(item, Condition)]
-        if not tested:
-            groups_asked = bool(query.groups)
-            if groups_asked:
+            if query.groups:
                 return False
             raise MisreadError("I can't tell the share of what is meant.")
         query.conditions = [item for item in query.conditions if item not in tested]
         amount = self._amount_of(self.table) if self._speaks_of_money() else None
-        query.measures = [
-            Measure(
-                "share",
-                amount.ref if amount and amount.times is None else None,
-                conditions=tuple(tested),
-            )
-        ]
+        whole = amount.ref if amount and amount.times is None else None
+        query.measures = [Measure("share", whole, conditions=tuple(tested))]
         query.shape = "groups" if query.groups else "value"
         self._use_table_words()
         for mention in self.mentions:
-            if (
-                amount
-                and amount.ref
-                and any(
-                    ref.column is amount.ref.column
-                    for ref in self._measure_refs(mention)
-                )
+            if whole and any(
+                ref.column is whole.column for ref in self._measure_refs(mention)
             ):
                 self._use(mention.indexes)
         return True
 
-    def _position(self, pattern: str) -> int | None:
-        match = self.question.find(pattern)
-        starts = (
-            [found.start() for found in re.finditer(pattern, self.question.lower)]
-            if match
-            else []
-        )
+    def _tested(self) -> list[Condition]:
+        """Which conditions the share is of, and not among: those behind the verb; of those, a judgement such as late rather than a name."""
+        conditions = [
+            item for item in self.query.conditions if isinstance(item, Condition)
+        ]
+        verb = self._verb_behind_share()
+        behind = [
+            item
+            for item in conditions
+            if self.said_at.get(item, len(self.question.tokens)) > verb
+        ]
+        chosen = behind or conditions
+        judged = [item for item in chosen if item.spoken]
+        return judged or chosen
+
+    def _verb_behind_share(self) -> int:
         share = next(
             (index for index, aggregate in self.aggregates if aggregate == "share"), 0
         )
-        after = [start for start in starts if start > self.question.tokens[share].start]
-        return after[0] if after else None
-
-    def _position_of(self, condition: Condition | TimeCondition) -> int:
-        """About where in the question a condition was said."""
-        if isinstance(condition, TimeCondition):
-            return -1
-        places = [
-            self.question.tokens[value.start].start
-            for value in self.values
-            if any(found.column is condition.ref.column for found in value.found)
-        ]
-        if condition.values and isinstance(condition.values[0], str):
-            return max(places, default=0)
-        return len(self.question.lower)
+        words = enumerate(self.question.tokens)
+        return next(
+            (index for index, token in words if index > share and token.word in VERBS),
+            -1,
+        )
 
 
 def distinct(items: Iterable[T]) -> list[T]:

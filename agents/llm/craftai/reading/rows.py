@@ -15,6 +15,7 @@ from agents.llm.craftai.words import (
 )
 
 ROWS_SHOWN = 10
+ROWS_LISTED = 20
 MAX_COLUMNS = 8
 
 
@@ -51,7 +52,7 @@ class Rows(Measures):
         query.shape = "rows"
         self._use_table_words()
         query.columns = self._shown_columns()
-        query.limit = number or ROWS_SHOWN
+        query.limit = number or ROWS_LISTED
         self._read_sort()
         return True
 
@@ -89,7 +90,8 @@ class Rows(Measures):
         for mention in self.mentions:
             refs = self._refs(mention)
             if refs and not mention.names(self.table) and not mention.is_used:
-                asked.append(refs[0][1])
+                is_just_when = bool(self.times) and refs[0][1] == query.date
+                asked += [] if is_just_when else [refs[0][1]]
                 self._use(mention.indexes)
         if self.question.find(r"\bwhen\b|\bwhat (?:time|date|day)\b"):
             asked += self._when_columns()
@@ -172,10 +174,9 @@ class Rows(Measures):
                 for word in said
             )
         ]
-        return [
-            Ref(column)
-            for column in (about or ([self.query.date] if self.query.date else clocks))
-        ][:2]
+        if not about and self.query.date is not None:
+            return [self.query.date]
+        return [Ref(column) for column in (about or clocks)][:2]
 
     def _top_number(self) -> int | None:
         """The 5 of `top 5`, `5 largest`, `last 5 orders`."""

@@ -14,7 +14,7 @@ from agents.llm.craftai.query import (
 )
 from agents.llm.craftai.reading.rows import ROWS_SHOWN, Rows
 from agents.llm.craftai.reading.tables import MisreadError
-from agents.llm.craftai.reading.vocabulary import EVENTS, MORE, SHOW
+from agents.llm.craftai.reading.vocabulary import BARE_SUPERLATIVES, EVENTS, MORE, SHOW
 from agents.llm.craftai.words import (
     plural,
     stem,
@@ -139,6 +139,9 @@ class Superlatives(Rows):
             return [self._measure(ref, "avg") for ref in self._late_refs()]
         if meaning in {"best", "sold", "worst"}:
             return [self._measure_for_best(meaning)]
+        said = self.question.tokens[self.superlative_at].word
+        if said in BARE_SUPERLATIVES and "count" not in kinds:
+            return [self._amount_of(self.table) or Measure("count")]
         if meaning in {"count", ""} or "count" in kinds:
             return (
                 [self._amount_of(self.table) or Measure("count")]
@@ -147,11 +150,7 @@ class Superlatives(Rows):
             )
         if meaning == "when":
             return (
-                [
-                    Measure(
-                        "max" if self.query.descending else "min", Ref(self.query.date)
-                    )
-                ]
+                [Measure("max" if self.query.descending else "min", self.query.date)]
                 if self.query.date
                 else [Measure("count")]
             )
@@ -193,14 +192,14 @@ class Superlatives(Rows):
         if meaning == "when" or (
             meaning == ""
             and not self._measure_mention()
-            and self.table.dates
+            and self.query.date is not None
             and self.question.find(r"\b(latest|newest)\b")
         ):
             clock = self._clock_mention()
             if clock is not None:
                 query.order = clock
             elif (
-                self.table.dates
+                self.query.date is not None
                 or self.table.part("day")
                 or self.table.part("month")
                 or self.table.part("year")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from agents.llm.craftai.catalogue import Catalogue, Column, Link, Table
-from agents.llm.craftai.linking import Mention, Question, ValueMention
+from agents.llm.craftai.linking import Candidate, Mention, Question, ValueMention
 from agents.llm.craftai.query import (
     Aggregate,
     Condition,
@@ -37,6 +37,12 @@ from agents.llm.craftai.words import (
 MAX_LINKS = 2
 
 
+BARE_MEANINGS = frozenset(
+    {"", "count", "best", "sold", "worst", "delay", "born", "when"}
+)
+"""Meanings of superlatives that no one column stands for."""
+
+
 class MisreadError(Exception):
     """The question asks for something that the data does not hold, or that this model can't do. `words` are those in question."""
 
@@ -60,6 +66,8 @@ class Tables:
         self.superlative: tuple[str, str] | None = None
         """Which way it orders, and the meaning of what it orders by."""
         self.superlative_at = -1
+        self.said_at: dict[Condition, int] = {}
+        """Where in the question a condition was said: the position of a token."""
         self.table: Table
         self.query: Query
 
@@ -74,7 +82,7 @@ class Tables:
     def _use(self, indexes: Iterable[int]) -> None:
         self.question.read_tokens(indexes)
 
-    def _use_words(self, words: set[str]) -> None:
+    def _use_words(self, words: frozenset[str]) -> None:
         self._use(
             index
             for index, token in enumerate(self.question.tokens)
@@ -161,6 +169,9 @@ class Tables:
             tables,
             key=lambda table: (round(scores[id(table)], 3), table.row_count or 0),
         )
+        if scores[id(best)] <= 0 and self._speaks_of_money():
+            best = next((table for table in tables if self._amount_of(table)), best)
+            scores[id(best)] = 1.0 if self._amount_of(best) else 0.0
         if scores[id(best)] <= 0 and not self._asks_for_rows():
             raise MisreadError("", [token.text for token in self.question.unread()])
         return best
@@ -171,69 +182,63 @@ class Tables:
         )
 
     def _score(self, table: Table) -> float:
+        """How much of the question a table answers: by what its words name, and by what it would take to answer it."""
+        named = self._named_in(table)
+        if not named:
+            return 0.0
+        return named + sum(worth for worth, is_met in self._needs(table) if is_met)
+
+    def _named_in(self, table: Table) -> float:
         reachable = {
             id(link.table): 0.5 for path in self._paths(table) for link in path
         }
         total = 0.0
         for mention in self.mentions:
             worths = [
-                self._worth(
-                    candidate.table,
-                    candidate.column,
-                    candidate.weight,
-                    candidate.coverage,
-                    table,
-                    reachable,
-                )
+                self._worth(candidate, table, reachable)
                 for candidate in mention.candidates
             ]
             worth = max(worths, default=0.0)
             total += worth * (2.0 if worth > 0.5 and self._is_wanted(mention) else 1.0)
         for value in self.values:
-            total += (
-                1.0
-                if any(found.table is table for found in value.found)
-                else 0.6
-                if any(id(found.table) in reachable for found in value.found)
-                else 0.0
-            )
-        if total and self.times:
-            total += (
-                0.4
-                if table.dates
-                or table.part("month")
-                or table.part("day")
-                or table.part("year")
-                else 0.0
-            )
-        if (
-            total
-            and self.superlative
-            and self.superlative[1] in {"best", "sold", "worst"}
-            and not self._names_numbers()
-        ):
-            total += (
-                1.5
-                if self._amount_of(table)
-                or any(column.is_about("delay", "rating") for column in table.measures)
-                else 0.0
-            )
-        elif total and self.superlative and self.superlative[1] == "when":
-            total += 0.5 if table.dates or table.part("day") else 0.0
-        elif (
-            total
-            and self.superlative
-            and self.superlative[1]
-            not in {"", "count", "best", "sold", "worst", "delay", "born"}
-        ):
-            total += 0.8 if self._by_meaning(table, self.superlative[1]) else 0.0
-        if (
-            total
-            and self.question.find(r"\b(revenue|sales|turnover|spend|spent|spending)\b")
-            and self._amount_of(table)
-        ):
+            if any(found.table is table for found in value.found):
+                total += 1.0
+            elif any(id(found.table) in reachable for found in value.found):
+                total += 0.6
+        if self.question.find(r"\broutes?\b") and ends_of_route(table):
             total += 1.0
         return total
+
+    def _needs(self, table: Table) -> list[tuple[float, bool]]:
+        """What the question asks for besides what it names, and whether this table has it."""
+        meaning = self.superlative[1] if self.superlative else ""
+        tells_time = bool(
+            table.dates
+            or table.part("month")
+            or table.part("day")
+            or table.part("year")
+        )
+        rates = any(column.is_about("delay", "rating") for column in table.measures)
+        delays = any(column.is_about("delay") for column in table.measures)
+        is_ranked = meaning in {"best", "sold", "worst"} and not self._names_numbers()
+        asks_money = self.question.find(
+            r"\b(revenue|sales|turnover|spend|spent|spending)\b"
+        )
+        asks_delay = self.question.find(
+            r"\b(on[- ]time|late|delay(?:s|ed)?|early|punctual\w*|cancel\w*)\b"
+        )
+        return [
+            (0.4, bool(self.times) and tells_time),
+            (0.5, meaning == "when" and tells_time),
+            (1.5, is_ranked and (rates or self._amount_of(table) is not None)),
+            (
+                0.8,
+                meaning not in BARE_MEANINGS
+                and self._by_meaning(table, meaning) is not None,
+            ),
+            (1.0, bool(asks_money) and self._amount_of(table) is not None),
+            (1.5, bool(asks_delay) and delays),
+        ]
 
     def _names_numbers(self) -> bool:
         return any(
@@ -244,19 +249,12 @@ class Tables:
 
     @staticmethod
     def _worth(
-        table: Table,
-        column: Column | None,
-        weight: float,
-        coverage: float,
-        wanted: Table,
-        reachable: dict[int, float],
+        candidate: Candidate, wanted: Table, reachable: dict[int, float]
     ) -> float:
-        factor = 1.0 if table is wanted else reachable.get(id(table), 0.0)
-        return (
-            factor
-            * weight
-            * (0.7 + 0.5 * coverage if column is None else 0.5 + 0.5 * coverage)
-        )
+        is_here = candidate.table is wanted
+        factor = 1.0 if is_here else reachable.get(id(candidate.table), 0.0)
+        base = 0.7 if candidate.column is None else 0.5
+        return factor * candidate.weight * (base + 0.5 * candidate.coverage)
 
     def _is_wanted(self, mention: Mention) -> bool:
         """What is counted or measured stands right behind the word that says so."""
@@ -420,9 +418,10 @@ class Tables:
         return Group(ref)
 
     def _by_meaning(self, table: Table, meaning: str) -> Column | None:
+        clocks = [column for column in table.columns if column.is_clock]
         for word in meaning.split():
-            for column in table.columns:
-                if (column.is_measure or column.is_clock) and column.is_about(word):
+            for column in (*table.measures, *clocks):
+                if column.is_about(word):
                     return column
         return None
 
@@ -537,3 +536,12 @@ class Tables:
 
 def _names_one(ref: Ref, table: Table) -> bool:
     return not ref.path and (ref.column is table.key or ref.column is table.label)
+
+
+def ends_of_route(table: Table) -> list[Column]:
+    """Its origin and its destination, where it has both."""
+    ends = [
+        next((column for column in table.categories if column.is_about(word)), None)
+        for word in ("origin", "destination")
+    ]
+    return [column for column in ends if column is not None] if all(ends) else []

@@ -191,6 +191,10 @@ EXISTS = re.compile(
 
 CANT = [
     (
+        r"\b(?:didn['’]t|doesn['’]t|don['’]t|hasn['’]t|haven['’]t|hadn['’]t|never)\b",
+        "I don't read what did not happen: ask for what did, or put “not” right before a value.",
+    ),
+    (
         r"\b(?:predict|forecast|projection|will (?:be|have|happen)|going to|next (?:week|month|year|quarter))\b",
         "I can't look into the future: I read what the data holds.",
     ),
@@ -236,3 +240,24 @@ GRAIN_OF_UNIT: dict[str, Grain] = {
     "w": "weekday",
     "h": "hour",
 }
+VERBS = frozenset(
+    """
+    were was are is had have has that who came come comes arrived left departed operated with
+    """.split()  # noqa: SIM905  # read more easily as text
+)
+HOW = {
+    "long": "duration airtime length",
+    "far": "distance",
+    "late": "delay",
+    "old": "age",
+    "expensive": "price amount",
+    "heavy": "weight",
+    "tall": "height",
+}
+MONEY_WORDS = frozenset(
+    """
+    revenue sales turnover income spend spending spent value money
+    """.split()  # noqa: SIM905  # read more easily as text
+)
+BARE_SUPERLATIVES = frozenset({"biggest", "largest", "greatest", "highest", "smallest"})
+"""Said of somebody, without a number: of what they are worth."""

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Min, Q
-from django.db.models.functions import Now, TruncHour
+from django.db.models import Case, Count, IntegerField, Min, Q, When
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -58,35 +58,36 @@ def get_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
 
 
 def by_hour(since: str, now: datetime) -> list[dict[str, Any]]:
-    """What was started in each hour, and what became of it."""
+    """What was started in each hour, and what became of it. By the ids, which begin with the time: truncating times is slow in SQLite."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    starts = [this_hour - timedelta(hours=ago) for ago in range(HOURS, -1, -1)]
+    ends = [
+        When(pk__lt=lowest_id("exec", start), then=place)
+        for place, start in enumerate(starts[1:])
+    ]
     found = (
         Execution.unscoped.filter(pk__gte=since)
-        .annotate(hour=TruncHour("created_at"))
-        .values_list("hour", "status")
+        .annotate(place=Case(*ends, default=HOURS, output_field=IntegerField()))
+        .values_list("place", "status")
         .annotate(number=Count("pk"))
         .order_by()
     )
-    this_hour = now.replace(minute=0, second=0, microsecond=0)
-    hours = {
-        this_hour - timedelta(hours=ago): dict.fromkeys(Status, 0)
-        for ago in range(HOURS, -1, -1)
-    }
-    for hour, status, number in found:
-        if hour in hours:
-            hours[hour][Status(status)] += number
-    most = max(sum(counts.values()) for counts in hours.values()) or 1
+    counts = [dict.fromkeys(Status, 0) for _ in starts]
+    for place, status, number in found:
+        counts[place][Status(status)] += number
+    most = max(sum(own.values()) for own in counts) or 1
     return [
         {
-            "hour": hour,
-            "counts": counts,
-            "total": sum(counts.values()),
+            "hour": start,
+            "counts": own,
+            "total": sum(own.values()),
             "bars": [
                 (status, 100 * number / most)
-                for status, number in counts.items()
+                for status, number in own.items()
                 if number
             ],
         }
-        for hour, counts in hours.items()
+        for start, own in zip(starts, counts, strict=True)
     ]
 
 

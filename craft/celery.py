@@ -7,6 +7,7 @@ passed, so that losing every message costs seconds and never work. What to look 
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
@@ -57,7 +58,9 @@ class Sweep(bootsteps.StartStopStep):
 
     def run(self) -> None:
         while not self.stopping.is_set():
+            close_old_connections()  # one that broke is not asked again
             sweep_once()
+            close_old_connections()
             self.stopping.wait(SWEEP_SECONDS)
 
 
@@ -71,14 +74,11 @@ def sweep_once() -> None:
     _guarded("mark", lambda: cache.set(_SEEN_KEY, 1, timeout=_SEEN_SECONDS))
 
 
-def _guarded(name: str, call: Any) -> None:
-    close_old_connections()
+def _guarded(name: str, call: Callable[[], object]) -> None:
     try:
         call()
     except Exception:
         logger.exception("sweep failed", extra={"sweep": name})
-    finally:
-        close_old_connections()
 
 
 def is_sweeping() -> bool:

@@ -90,7 +90,7 @@ def _passes(check: Any) -> bool:
     try:
         return bool(check())
     except Exception as error:
-        logger.warning("health check failed: %s", type(error).__name__)
+        logger.warning("health check failed: %r", error)
         return False
 
 

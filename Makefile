@@ -10,10 +10,15 @@ unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
-READY_DEV := $(VENV)/.ready-dev
+# What is installed is known by the content of the lists that it came from, not by the dates of files.
+READY := $(VENV)/.ready-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
+READY_DEV := $(VENV)/.ready-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+ifeq ($(shell $(BIN)/python -c '' 2>/dev/null && echo works),)
+$(shell rm -rf $(VENV)) # its Python is gone, or it was only half made
+endif
 
 help: ## Show this
 	@printf '\n\033[1mCraft\033[0m  agents and workflows, self-hosted\n\n'
@@ -90,28 +95,30 @@ setup-dev: $(READY_DEV) ## The same, with what tests and linters need
 
 $(VENV)/bin/python:
 	@python=""; \
-	for candidate in python3.13 python3.12 python3.11 python3 python; do \
-		if command -v $$candidate >/dev/null 2>&1 && $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
+		if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		found=$$(python3 --version 2>/dev/null || echo 'no Python'); \
-		printf '\nCraft needs Python 3.11 or newer, and found %s.\nInstall one (Debian: apt install python3 python3-venv; macOS: brew install python) and run make again.\n\n' "$$found" >&2; exit 1; \
+		found=$$(python3 --version 2>/dev/null || python --version 2>/dev/null || echo 'no Python at all'); \
+		printf '\nCraft needs Python 3.11 or newer, and found %s.\n' "$$found" >&2; \
+		printf 'Install one (Debian: apt install python3 python3-venv; macOS: brew install python), or name it: make %s PYTHON=/path/to/python3\n\n' "$(or $(MAKECMDGOALS),run)" >&2; \
+		exit 1; \
 	fi; \
 	printf 'Making a virtual environment with %s …\n' "$$($$python --version)"; \
 	if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$$python" $(VENV); \
 	elif ! $$python -m venv $(VENV); then \
-		rm -rf $(VENV); printf '\nPython can not make virtual environments. On Debian: apt install python3-venv\n\n' >&2; exit 1; \
+		rm -rf $(VENV); printf '\nThis Python can not make virtual environments. Debian: apt install python3-venv\n\n' >&2; exit 1; \
 	fi
 
 INSTALL = if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(1); \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(1); fi
 
-$(READY): requirements.txt | $(VENV)/bin/python
+$(READY): | $(VENV)/bin/python
 	@printf 'Installing what Craft runs on (a minute or two, this once) …\n'
 	@$(call INSTALL,-r requirements.txt)
-	@touch $@
+	@rm -f $(VENV)/.ready-[0-9]* && touch $@
 
-$(READY_DEV): requirements-dev.txt $(READY)
-	@printf 'Installing what the tests and linters need …\n'
+$(READY_DEV): | $(READY)
+	@printf 'Installing what the tests and linters need (once) …\n'
 	@$(call INSTALL,-r requirements.txt -r requirements-dev.txt)
-	@touch $@
+	@rm -f $(VENV)/.ready-dev-* && touch $@

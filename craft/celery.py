@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery, bootsteps, signals
@@ -70,8 +71,12 @@ app.steps["worker"].add(Sweep)
 def sweep_once() -> None:
     """One pass. A sweep that fails is logged, and neither ends the others nor the thread."""
     for path in settings.CRAFT_SWEEPS:
-        _guarded(path, lambda path=path: import_string(path)())
+        _guarded(path, partial(_call, path))
     _guarded("mark", lambda: cache.set(_SEEN_KEY, 1, timeout=_SEEN_SECONDS))
+
+
+def _call(path: str) -> None:
+    import_string(path)()
 
 
 def _guarded(name: str, call: Callable[[], object]) -> None:

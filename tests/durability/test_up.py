@@ -17,13 +17,10 @@ from django.conf import settings
 from tests.durability.serving import Served
 from tests.servers import free_port
 
-pytestmark = [
-    pytest.mark.skipif(
-        bool(settings.REDIS_URL),
-        reason="the embedded default is the same whatever the other tests run on",
-    ),
-    pytest.mark.xdist_group("up"),
-]
+pytestmark = pytest.mark.skipif(
+    bool(settings.REDIS_URL),
+    reason="the embedded default is the same whatever the other tests run on",
+)
 
 
 @pytest.fixture

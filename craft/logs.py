@@ -49,3 +49,4 @@ def configure() -> None:
     logging.getLogger("django.request").setLevel(
         "ERROR"
     )  # a 404 is the caller's news, not the operator's
+    logging.getLogger("celery").setLevel("WARNING")  # a line for each nudge is no news

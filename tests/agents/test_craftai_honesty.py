@@ -205,10 +205,10 @@ def test_more_than_it_can_take_in_is_said_to_be_so():
 
 
 def test_the_longest_question_is_read_within_a_second():
-    started = time.perf_counter()
+    started = time.process_time()
     orders_desk().ask(
         ("how many orders per customer and product between 1 and 2 more than " * 15)[
             :1000
         ]
     )
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -7,7 +7,7 @@ leave from, an example that the tests run, and its effect class; the engine hand
         type = "limit"
         family = "processing"
         summary = "Keeps the first items of a list."
-        config_schema = {"type": "object", "properties": {"count": {"type": "integer", "minimum": 0}}, "required": ["count"], "additionalProperties": False}
+        config_schema = {"type": "object", "properties": {"count": {"type": "integer", "minimum": 0, "description": "How many."}}, "required": ["count"], "additionalProperties": False}
         example = {"config": {"count": 1}, "input": [1, 2], "output": [1]}
 
         async def run(self, call):

@@ -29,7 +29,7 @@ from tests.test_api_contract import CALLS, Call
 
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "0"))
 SEARCH = settings(
-    max_examples=CASES or 8,
+    max_examples=CASES or 5,
     derandomize=not CASES,
     database=None,
     deadline=None,

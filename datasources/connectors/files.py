@@ -89,10 +89,15 @@ def explain(error: duckdb.Error) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: numbers are numbers, what no number can be (NaN, infinity) is null, times are ISO 8601, bytes are base64."""
+    """A value as JSON has it: numbers are numbers, what no number can be (NaN, infinity) is null, times are ISO 8601, bytes are base64.
+
+    A NUL, which PostgreSQL can't store, is shown as what can't be shown.
+    """
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | int():
             return value
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
         case float():
             return value if math.isfinite(value) else None
         case decimal.Decimal():
@@ -116,7 +121,7 @@ def plain(value: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    return key if isinstance(key, str) else str(plain(key))
+    return str(plain(key))
 
 
 def _duration(value: datetime.timedelta) -> str:

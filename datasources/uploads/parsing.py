@@ -330,6 +330,8 @@ def _keep(
     kept = f"read_parquet({files.text(target)})"
     described = file.connection.execute(f"DESCRIBE FROM {kept}").fetchall()
     columns = [{"name": name, "type": kind} for name, kind, *_ in described]
+    if any("\0" in text for column in columns for text in column.values()):
+        raise file.refused("the name of a column or field holds a NUL character.")
     count = f"SELECT count(*) FROM {kept}"  # noqa: S608  # of our own names, quoted
     (row_count,) = file.connection.execute(count).fetchone() or (0,)
     _check_size(file, row_count, len(columns), sheet)

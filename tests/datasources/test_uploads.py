@@ -155,6 +155,14 @@ def test_json_becomes_a_table(read):
         assert table["rows"] == [(1.0, ["a"], {"x": 1}, None), (2.5, None, None, "yes")]
 
 
+def test_a_nul_is_nowhere_in_what_we_store(read):
+    (table,) = read("x.json", json.dumps([{"a": "x\0y", "b": ["\0"]}]))
+    assert table["sample"] == [{"a": "x\N{REPLACEMENT CHARACTER}y", "b": ["\N{REPLACEMENT CHARACTER}"]}]  # fmt: skip
+    for rows in ([{"a\0b": 1}], [{"a": {"k\0": 1}}]):
+        with pytest.raises(UploadError, match="NUL"):
+            read("x.json", json.dumps(rows))
+
+
 def test_parquet_is_kept_as_it_is(read, parquet):
     (table,) = read("data.parquet", parquet("SELECT 1 AS id, 1.50::DECIMAL(9,2) AS price, DATE '2025-01-01' AS day, [1, 2] AS l"))  # fmt: skip
     assert list(table["types"].values()) == ["INTEGER", "DECIMAL(9,2)", "DATE", "INTEGER[]"]  # fmt: skip

@@ -110,8 +110,8 @@ $(VENV)/bin/python:
 		rm -rf $(VENV); printf '\nThis Python can not make virtual environments. Debian: apt install python3-venv\n\n' >&2; exit 1; \
 	fi
 
-INSTALL = if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(1); \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(1); fi
+INSTALL = if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-deps $(1); \
+	else $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --no-deps $(1); fi
 
 $(READY): | $(VENV)/bin/python
 	@printf 'Installing what Craft runs on (a minute or two, this once) …\n'

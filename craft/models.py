@@ -104,7 +104,8 @@ class CompanyModel(BaseModel):
     )
 
     objects: Any = GuardedManager.from_queryset(CompanyQuerySet)()
-    unscoped = models.Manager()  # the order is the point: `objects` is the one to reach for
+    # The order is the point: `objects` is the one to reach for.
+    unscoped = models.Manager()
 
     class Meta:
         abstract = True

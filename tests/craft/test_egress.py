@@ -37,12 +37,12 @@ from tests.craft.certificates import make_certificate
 PUBLIC = "93.184.216.34"
 
 
-@dataclass
 def gzipped(data: bytes, level: int = 9) -> bytes:
     """The same bytes at any time of day: they name tests, and two processes have to agree on the names."""
     return gzip.compress(data, level, mtime=0)
 
 
+@dataclass
 class Listener:
     """A server made of a socket, for answers that no HTTP library would give."""
 

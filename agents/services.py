@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +16,6 @@ from craft.events import Event, publish
 from craft.exceptions import ConflictError, DomainError, InvalidError
 from craft.leases import Status
 from datasources.models import DataSource
-
-logger = logging.getLogger("craft.agents")
 
 WORKER_LOST = {
     "code": "worker_lost",

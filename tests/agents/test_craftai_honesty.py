@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 
@@ -9,7 +10,12 @@ import pytest
 
 from agents.llm.craftai.answer import example_questions
 from agents.llm.craftai.catalogue import read_catalogue
+from agents.llm.craftai.query import UntellableTimeError, to_sql
+from agents.llm.craftai.reading import MisreadError, read_question
+from agents.runner import Turn, run_turn
+from agents.tools.base import ToolContext
 from tests.agents.desk import (
+    TODAY,
     Desk,
     Source,
     flights_desk,
@@ -212,3 +218,40 @@ def test_the_longest_question_is_read_within_a_second():
         ]
     )
     assert time.process_time() - started < 1
+
+
+WORDS = """
+how many what which who whom when where average total sum max min highest lowest most fewest top 5 3 by per each in on at to from with without not except
+more than less between and or 60 100 minutes hours $50 percent share of January 3 2013-01-03 2025 yesterday last month weekday daily Q1 first latest best
+worst late delayed early cancelled flights orders carrier delay departure arrival amount revenue quantity status pending JFK UA Alice Laptop routes busiest
+longest cheapest compare vs list show recent different above name id number flight 1545 order 1003 price rating day hour year breakdown sorted 'x' ? ,
+(ORD) missing no never a is are were did do over under at least up
+""".split()  # noqa: SIM905  # read more easily as text
+
+
+@pytest.mark.parametrize("desk", [flights_desk, orders_desk, shop_desk, staff_desk])
+def test_words_in_any_order_are_read_or_refused(desk):
+    chance = random.Random(7)  # noqa: S311  # the same words each time
+    (source,) = desk().sources.values()
+    catalogue = read_catalogue({"sources": [source.describe()]})
+    read = 0
+    for _ in range(250):
+        question = " ".join(chance.choice(WORDS) for _ in range(chance.randint(1, 12)))
+        try:
+            sql = to_sql(read_question(question, catalogue, TODAY))
+        except (MisreadError, UntellableTimeError):
+            continue
+        source.connection.execute(f"EXPLAIN {sql}")
+        read += 1
+    assert read
+
+
+def test_a_fault_of_its_own_is_logged_and_said(monkeypatch, caplog, alice, source):
+    def trip(*_args, **_more):
+        raise KeyError("a rule that fails")
+
+    monkeypatch.setattr("agents.llm.craftai.model.converse", trip)
+    context = ToolContext(alice.company, {source.pk: source})
+    answer = run_turn(Turn("How many orders?", "craftai-1", {}, context))
+    assert "can't make sense" in answer.response
+    assert "a rule that fails" in caplog.text

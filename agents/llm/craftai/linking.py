@@ -21,6 +21,7 @@ from agents.llm.craftai.words import (
 
 MAX_PHRASES = 40
 LONGEST_PHRASE = 4
+PHRASE_CHARACTERS = 100
 
 
 class Question:
@@ -104,7 +105,8 @@ def phrases_to_find(text: str, catalogue: Catalogue) -> list[str]:
             phrases.append(re.sub(r"['’]s$", "", phrase))
             if length == 1 and singular(token.word) != token.word:
                 phrases.append(singular(token.word))
-    return list(dict.fromkeys(phrases))[:MAX_PHRASES]
+    short = [phrase for phrase in phrases if len(phrase) <= PHRASE_CHARACTERS]
+    return list(dict.fromkeys(short))[:MAX_PHRASES]
 
 
 def _may_be_value(token: Token, *, shouted: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,9 @@ QUOTED = re.compile(r'^<data origin="[^"]*">\n(.*)\n</data>$', re.DOTALL)
 """How the agent loop quotes what a tool answered."""
 
 CHARACTERS_PER_TOKEN = 4
+LOST = "I can't make sense of this question. Please ask it in other words."
+
+logger = logging.getLogger("craft.agents")
 
 
 class CraftAIModelSettings(ModelSettings, total=False):
@@ -55,7 +59,12 @@ class CraftAIModel(Model[None]):
     ) -> ModelResponse:
         offered = {tool.name for tool in model_request_parameters.function_tools}
         question, results = _since_last_question(messages)
-        said = _next(question, results, has_tools=offered >= TOOLS)
+        try:
+            said = _next(question, results, has_tools=offered >= TOOLS)
+        except Exception:
+            # A question that trips the rules up is a fault of theirs: the log has it, and whoever asked gets a plain word instead of a failed call.
+            logger.exception("craftai-1 could not read a question")
+            said = Answer(LOST)
         part = _as_part(said, len(results), dict(model_settings or {}))
         return ModelResponse(
             parts=[part],

@@ -15,6 +15,7 @@ from craft.sandbox import confinement
 
 CHANNEL = 3  # the one open file of a child
 ORDER_BYTES = 64 * 1024
+READY = b"r"
 MOST_FILES = 4096  # more than a zygote ever has open, at two for each child
 
 Job = Callable[[Any], Any]
@@ -35,6 +36,7 @@ def become_spare(job: Job, rehearse: Callable[[], None], orders: int) -> NoRetur
         _let_go_of_everything(orders)
         confinement.die_with_parent()
         rehearse()
+        os.write(CHANNEL, READY)
         order, data = _receive_order()
         os.dup2(data, CHANNEL)
         os.close(data)

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from craft.sandbox import confinement
-from craft.sandbox.child import Job, Order, become_child, become_spare
+from craft.sandbox.child import READY, Job, Order, become_child, become_spare
 
 PARENT_CHECK_SECONDS = 2.0
 SPARE_SECONDS = 60.0
@@ -46,6 +46,17 @@ class Spare:
     pid: int
     orders: socket.socket
     until: float
+
+    has_rehearsed: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said so. One that is still rehearsing would keep its order waiting for longer than a new child takes."""
+        if not self.has_rehearsed:
+            with contextlib.suppress(BlockingIOError):
+                said = self.orders.recv(1, socket.MSG_DONTWAIT)
+                self.has_rehearsed = said == READY
+        return self.has_rehearsed
 
 
 def serve(descriptor: int) -> NoReturn:
@@ -141,9 +152,10 @@ class Zygote:
         self.spares[dotted] = Spare(pid, ours, until)
 
     def _hand_to_spare(self, order: Order, data: socket.socket) -> int | None:
-        spare = self.spares.pop(order["job"], None)
-        if spare is None:
+        spare = self.spares.get(order["job"])
+        if spare is None or not spare.is_ready:
             return None
+        del self.spares[order["job"]]
         with spare.orders:
             line = json.dumps(order).encode() + b"\n"
             try:
@@ -153,6 +165,11 @@ class Zygote:
             if rest := line[sent:]:
                 spare.orders.sendall(rest)
         return spare.pid
+
+    def _forget_spare(self, pid: int) -> None:
+        for dotted, spare in list(self.spares.items()):
+            if spare.pid == pid:
+                self.spares.pop(dotted).orders.close()
 
     def _let_go_of_spares(self) -> None:
         """A spare that nobody needed ends when its socket does."""
@@ -187,7 +204,8 @@ class Zygote:
                 _kill_group(pid)
                 child = self.children.pop(pid, None)
                 if child is None:
-                    continue  # a spare
+                    self._forget_spare(pid)
+                    continue
                 self.selector.unregister(child.control)
                 end = {
                     "why": child.why,

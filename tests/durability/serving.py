@@ -7,28 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import psutil
 from django.conf import settings
 
 START_SECONDS = 60
 
 
-def processes() -> Iterator[list[str]]:
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat=,args="],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return (line.split(maxsplit=4) for line in listed.splitlines())
-
-
 class Served:
-    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+    def __init__(self, folder: Path, port: int, *arguments: str, **more: str) -> None:
+        """`more` goes into its environment."""
         self.folder, self.port, self.log = folder, port, folder / "up.log"
         folder.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -41,7 +33,8 @@ class Served:
                 [sys.executable, "manage.py", "up", *arguments],
                 cwd=settings.BASE_DIR,
                 env=environment
-                | {"CRAFT_VAR_DIR": str(folder / "var"), "PORT": str(port)},
+                | {"CRAFT_VAR_DIR": str(folder / "var"), "PORT": str(port)}
+                | more,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -83,19 +76,25 @@ class Served:
 
     def servers(self) -> list[int]:
         """The processes that serve: children of the one that was started."""
-        return [
-            int(pid)
-            for pid, parent, *_ in processes()
-            if parent == str(self.process.pid)
-        ]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [
+                child.pid
+                for child in psutil.Process(self.process.pid).children()
+                if child.status() != psutil.STATUS_ZOMBIE
+            ]
+        return []
 
-    def members(self) -> list[str]:
+    def members(self) -> list[psutil.Process]:
         """Every process of the group that is still there."""
-        return [
-            command
-            for _, _, group, state, command in processes()
-            if group == str(self.process.pid) and not state.startswith("Z")
-        ]
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if (
+                    os.getpgid(process.pid) == self.process.pid
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(process)
+        return found
 
     def press_ctrl_c(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)

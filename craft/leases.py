@@ -5,8 +5,8 @@ finds its writes refused. Losing every message costs seconds, never work: `recov
 next claims them.
 
 A row that was lost three times without getting anywhere is given up. Since all rows of a process are lost with it, the guilty one has to be told from its
-neighbours: a row that was lost once shares a process with few of its kind (`MAX_ONCE_LOST`), and one that was lost twice runs alone. So a poisonous row
-takes nobody along but itself, and few have to wait for their turn alone.
+neighbours: an app lets few of those that were lost once share a process, and runs one that was lost twice alone (`Isolation`), until it gets somewhere. So
+a poisonous row is given up alone, and few have to wait for their turn.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ RENEW_SECONDS = 5.0
 MAX_LOST = 3
 """After this many processes lost under a row it is given up."""
 ONCE_LOST, TWICE_LOST = 1, 2
-MAX_ONCE_LOST = 10
-"""So many rows that were lost once may be at work side by side."""
 
 
 class Status(models.TextChoices):
@@ -301,20 +299,20 @@ class Isolation:
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[bool]:
-        """Yields whether the process is ours; it isn't while another suspect runs."""
+    def alone(self, *, at_any_price: bool = False) -> Iterator[bool]:
+        """Yields whether the process is ours; it isn't while another suspect runs, nor while batches do, which `at_any_price` makes end."""
         with self._changed:
-            if self._is_alone:
-                yield False
-                return
-            self._is_alone = True
-            self._changed.wait_for(lambda: self._sharing == 0)
+            is_ours = not self._is_alone and (at_any_price or not self._sharing)
+            if is_ours:
+                self._is_alone = True
+                self._changed.wait_for(lambda: self._sharing == 0)
         try:
-            yield True
+            yield is_ours
         finally:
-            with self._changed:
-                self._is_alone = False
-                self._changed.notify_all()
+            if is_ours:
+                with self._changed:
+                    self._is_alone = False
+                    self._changed.notify_all()
 
 
 def as_lease_fields(**changes: Any) -> dict[str, Any]:

@@ -207,7 +207,8 @@ def test_a_suspect_is_claimed_alone(alice):
     assert [row.pk for row in claim(Execution, limit=50, lost=2)] == [suspect.pk]
 
 
-def test_a_suspect_still_gets_its_chance(alice):
+def test_a_suspect_still_gets_its_chance(alice, monkeypatch):
+    monkeypatch.setattr(slices, "SETTLED_SECONDS", 0)
     execution = start(alice, make_workflow(alice, **CHAIN))
     lose(execution, times=2)
     drain()

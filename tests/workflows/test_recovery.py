@@ -108,23 +108,26 @@ def test_an_unreachable_database_fails_nothing(alice, monkeypatch):
     assert execution.status == "completed"
 
 
-def test_few_that_were_lost_once_run_side_by_side(alice, monkeypatch):
-    monkeypatch.setattr(slices, "MAX_ONCE_LOST", 2)
+def test_few_that_were_lost_once_run_side_by_side_and_more_once_they_get_somewhere(
+    alice, monkeypatch
+):
+    monkeypatch.setattr(slices, "held_here", slices.HeldHere())
     workflow = make_workflow(alice, **PURE)
-    for _ in range(5):
+    for _ in range(9):
         start(alice, workflow)
-    assert len(claim(Execution, limit=50)) == 5
+    assert len(claim(Execution, limit=50)) == 9
     lose_all()
-    fresh = start(alice, workflow)
-    found = slices.claim_for(slices.Slice(), 50)
+    start(alice, workflow)
+    piece = slices.Slice()
+    found = slices.claim_for(piece, 50)
     assert [execution.attempts for execution in found] == [2, 2, 1]
-    assert fresh in found
-    slices.Slice().begin(found)
-    drain()
-    assert statuses() == ["completed"] * 6
+    assert slices.claim_for(piece, 50) == []
+    piece.begin(found)
+    assert len(slices.claim_for(piece, 50)) == 4
 
 
 def test_a_suspect_gets_its_turn_though_work_keeps_coming(alice, monkeypatch):
+    monkeypatch.setattr(slices, "SETTLED_SECONDS", 0)
     workflow = make_workflow(alice, **PURE)
     suspect = start(alice, workflow)
     for lost in (0, 1):
@@ -134,6 +137,17 @@ def test_a_suspect_gets_its_turn_though_work_keeps_coming(alice, monkeypatch):
     executions.run_due()  # finds new work too
     suspect.refresh_from_db()
     assert suspect.status == "completed"
+
+
+def test_a_young_process_runs_no_suspect(alice, monkeypatch):
+    monkeypatch.setattr(slices, "SETTLED_SECONDS", 3600)
+    suspect = start(alice, make_workflow(alice, **PURE))
+    for lost in (0, 1):
+        assert claim(Execution, limit=1, lost=lost)
+        lose_all()
+    drain()
+    suspect.refresh_from_db()
+    assert suspect.status == "pending"
 
 
 def test_a_worker_that_stops_claims_nothing(alice, monkeypatch):
@@ -293,15 +307,17 @@ def test_there_is_one_loop_however_many_ask_for_it_first(monkeypatch):
     assert len(set(map(id, found))) == 1
 
 
-def test_batches_end_when_a_suspect_asks_for_the_process():
+def test_a_suspect_comes_last_unless_it_asks_for_the_process():
     isolation = Isolation()
     order = []
 
     def suspect():
-        with isolation.alone() as is_ours:
+        with isolation.alone(at_any_price=True) as is_ours:
             order.append("alone" if is_ours else "refused")
 
     with isolation.shared():
+        with isolation.alone() as is_ours:
+            assert not is_ours
         thread = threading.Thread(target=suspect)
         thread.start()
         deadline = time.monotonic() + 5

@@ -215,8 +215,6 @@ def _note_progress(writes: Iterable[Write]) -> None:
     if doubted:
         ids = [execution.pk for execution in doubted]
         Execution.unscoped.filter(pk__in=ids).update(attempts=1)
-        for execution in doubted:
-            execution.attempts = 1
 
 
 def _apply_ending(write: Write) -> None:

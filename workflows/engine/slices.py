@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -25,9 +26,9 @@ from django.db import (
     connection,
 )
 from django.db.models import prefetch_related_objects
+from django.db.models.functions import Now
 
 from craft.leases import (
-    MAX_ONCE_LOST,
     ONCE_LOST,
     TWICE_LOST,
     Isolation,
@@ -50,9 +51,15 @@ MAX_OPEN = 200
 """As many executions may wait for the outside world in one slice; new ones join as old ones end."""
 TOP_UP_SECONDS = 0.1
 MAX_WRITES = 200
+FIRST_DOUBTED, MAX_DOUBTED = 2, 16
+"""So many that a process was lost under may be at work side by side, when the process is new and when it has seen many prove themselves."""
 CANCEL_POLL_SECONDS = 0.5
+SUSPECT_PATIENCE = timedelta(seconds=30)
+SETTLED_SECONDS = 5.0
+"""A process that is younger runs no suspect: where processes die early, that would be taken for its fault."""
 
 _starting = threading.Lock()
+_doubting = threading.Lock()
 
 
 def engine_loop() -> asyncio.AbstractEventLoop:
@@ -70,19 +77,41 @@ def _loop_of(pid: int) -> asyncio.AbstractEventLoop:
 
 
 class HeldHere:
-    """What this process has claimed and not yet let go of, by id and lease epoch: its leases are renewed, and a cancel reaches its run."""
+    """What this process has claimed and not yet let go of, by id and lease epoch: its leases are renewed, and a cancel reaches its run.
+
+    It also knows the *doubted* among them: those under which a process was lost, and that have got no further since. Few of them are let in at first, and
+    more as they prove themselves.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, int], Run | None] = {}
+        self._doubted: set[tuple[str, int]] = set()
+        self._window = FIRST_DOUBTED
 
     def add(self, execution: Execution, run: Run | None = None) -> None:
-        self._runs[execution.pk, execution.lease_epoch] = run
+        key = execution.pk, execution.lease_epoch
+        self._runs[key] = run
+        if execution.attempts > 1:
+            self._doubted.add(key)
 
     def remove(self, execution_id: str, epoch: int) -> None:
         self._runs.pop((execution_id, epoch), None)
+        self._doubted.discard((execution_id, epoch))
 
     def ids(self) -> list[str]:
         return [execution_id for execution_id, _ in list(self._runs)]
+
+    @property
+    def room_for_doubted(self) -> int:
+        return self._window - len(self._doubted)
+
+    def is_doubted(self, execution: Execution) -> bool:
+        return (execution.pk, execution.lease_epoch) in self._doubted
+
+    def clear_of_doubt(self, execution_id: str, epoch: int) -> None:
+        if (execution_id, epoch) in self._doubted:
+            self._doubted.discard((execution_id, epoch))
+            self._window = min(self._window + 1, MAX_DOUBTED)
 
     def cancel(self, execution_id: str) -> None:
         for (held_id, _), run in list(self._runs.items()):
@@ -167,9 +196,9 @@ class Slice:
         return len(self._open)
 
     @property
-    def doubted(self) -> int:
-        """How many of them were lost before, and have got no further since."""
-        return sum(execution.attempts > ONCE_LOST for execution in self._open.values())
+    def is_doubted(self) -> bool:
+        """Whether one of them was lost before and has got no further since."""
+        return any(map(held_here.is_doubted, list(self._open.values())))
 
     def begin(self, executions: Sequence[Execution]) -> None:
         """Set claimed executions going. Those of instant graphs are over, and written down, when this returns."""
@@ -208,14 +237,14 @@ class Slice:
         held_here.add(execution, run)
         asyncio.run_coroutine_threadsafe(self._carry(run), engine_loop())
 
-    def serve(self, *, until: float | None = None) -> bool:
-        """Commit what the runs ask for until all have ended (True) or the time (monotonic seconds) is up."""
-        while self._open:
+    def serve(self, *, until: float | None = None, while_doubted: bool = False) -> bool:
+        """Commit what the runs ask for until all have ended (True) or the time (monotonic seconds) is up, or, if asked, until none is doubted."""
+        while self._open and (self.is_doubted or not while_doubted):
             requests = self._collect(until)
             if not requests and until is not None and time.monotonic() >= until:
                 return False
             self._commit(requests)
-        return True
+        return not self._open
 
     def finish(self) -> None:
         """Leave what is not over to another process, once the calls in flight have come back."""
@@ -270,9 +299,11 @@ def _keep(writes: Sequence[Write]) -> set[int]:
         )
         _give_up(writes[0])
         return set()
-    return {
-        id(write) for write, is_ours in zip(writes, accepted, strict=True) if is_ours
-    }
+    kept = [write for write, is_ours in zip(writes, accepted, strict=True) if is_ours]
+    for write in kept:
+        if write.advanced or write.ending:
+            held_here.clear_of_doubt(write.execution.pk, write.epoch)
+    return set(map(id, kept))
 
 
 def _give_up(write: Write) -> None:
@@ -302,9 +333,27 @@ def broken() -> Ending:
 
 def run_due(*, most: int = MAX_CLAIM) -> int:
     """Claim what is due and carry it as far as it goes, for one slice at the most. Returns how many executions were claimed."""
+    _at_work_since(os.getpid())
     until = time.monotonic() + SLICE_SECONDS
     claimed = 0
-    with isolation.shared(), keeper.holding():
+    with keeper.holding():
+        while True:
+            claimed += run_batch(most, until)
+            tried = 0 if stopping else run_suspects()
+            claimed += tried
+            if not tried or time.monotonic() >= until:
+                return claimed
+
+
+@cache
+def _at_work_since(pid: int) -> float:
+    """When this process first looked for work."""
+    return time.monotonic()
+
+
+def run_batch(most: int, until: float) -> int:
+    claimed = 0
+    with isolation.shared():
         piece = Slice()
         while not (time.monotonic() >= until or isolation.is_asked_for or stopping):
             found = claim_for(piece, most)
@@ -314,29 +363,47 @@ def run_due(*, most: int = MAX_CLAIM) -> int:
                 break
             piece.serve(until=min(until, time.monotonic() + TOP_UP_SECONDS))
         piece.finish()
-    return claimed + (0 if stopping else run_suspect())
+    return claimed
 
 
 def claim_for(piece: Slice, most: int) -> list[Execution]:
-    """New ones, and a few of those that were lost once."""
+    """A few of those that were lost once, and new ones."""
     room = min(most, MAX_OPEN - piece.open)
-    found = claim_executions(
-        limit=min(room, MAX_ONCE_LOST - piece.doubted), lost=ONCE_LOST
-    )
+    found = claim_once_lost(room)
     return [*found, *claim_executions(limit=room - len(found))]
 
 
-def run_suspect() -> int:
-    """An execution that was lost twice runs with nobody beside it."""
-    if not due(Execution, lost=[TWICE_LOST]).exists():
+def claim_once_lost(room: int) -> list[Execution]:
+    with _doubting:  # the threads of this process count together
+        room = min(room, held_here.room_for_doubted)
+        found = claim_executions(limit=room, lost=ONCE_LOST)
+        for execution in found:
+            held_here.add(execution)
+    return found
+
+
+def run_suspects() -> int:
+    """What was lost twice runs with nothing beside it, one after the other, each until it gets somewhere; then it goes on as one of the others. They come
+    last, unless they have waited long."""
+    suspects = due(Execution, lost=[TWICE_LOST])
+    is_settled = time.monotonic() - _at_work_since(os.getpid()) >= SETTLED_SECONDS
+    if not is_settled or not suspects.exists():
         return 0
-    with isolation.alone() as is_ours, keeper.holding():
-        found = claim_executions(limit=1, lost=TWICE_LOST) if is_ours else []
-        piece = Slice()
-        piece.begin(found)
-        piece.serve(until=time.monotonic() + SLICE_SECONDS)
-        piece.finish()
-    return len(found)
+    tried = 0
+    until = time.monotonic() + SLICE_SECONDS
+    long_ago = Now() - SUSPECT_PATIENCE
+    is_urgent = suspects.filter(next_attempt_at__lt=long_ago).exists()
+    with isolation.alone(at_any_price=is_urgent) as is_ours:
+        while is_ours and time.monotonic() < until and not stopping:
+            found = claim_executions(limit=1, lost=TWICE_LOST)
+            if not found:
+                break
+            tried += 1
+            piece = Slice()
+            piece.begin(found)
+            piece.serve(until=until, while_doubted=True)
+            piece.finish()
+    return tried
 
 
 def claim_executions(*, limit: int, lost: int = 0) -> list[Execution]:

@@ -22,6 +22,7 @@ QUEUES = ["short", "long", "documents"]
 class EmbeddedWorker:
     def __init__(self) -> None:
         self.is_ready = threading.Event()
+        self._stops: list[threading.Thread] = []
         self.worker = app.WorkController(
             pool="threads",
             concurrency=THREADS,
@@ -40,17 +41,23 @@ class EmbeddedWorker:
         _in_background(self.worker.start, "worker")
         self.scheduler.start()
 
-    def stop(self, timeout: float) -> bool:
-        """Take no more work and finish what is in hand; False when the time runs out first. What is left then is found by its lease."""
-        deadline = time.monotonic() + timeout
-        stops = [_in_background(self.scheduler.stop, "stop-scheduler")]
+    def begin_stop(self) -> None:
+        """Take no more work, and finish what is in hand, in the background."""
+        if self._stops:
+            return
+        self._stops.append(_in_background(self.scheduler.stop, "stop-scheduler"))
         if (
             self.is_ready.is_set()
-        ):  # before that it has nothing in hand, and waits for its own start
-            stops.append(_in_background(self.worker.stop, "stop-worker"))
-        for thread in stops:
+        ):  # before that it has nothing in hand, and would wait for its own start
+            self._stops.append(_in_background(self.worker.stop, "stop-worker"))
+
+    def stop(self, timeout: float) -> bool:
+        """False when the time runs out first. What is in hand then is found by its lease."""
+        self.begin_stop()
+        deadline = time.monotonic() + timeout
+        for thread in self._stops:
             thread.join(max(0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in stops)
+        return not any(thread.is_alive() for thread in self._stops)
 
 
 def _in_background(call: Callable[[], Any], name: str) -> threading.Thread:

@@ -187,15 +187,31 @@ def _stop_once() -> None:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        threading.Thread(target=_leave_in_time, name="leave", daemon=True).start()
         ask(number, frame)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _leave_in_time() -> None:
+    """The worker drains while the last requests are answered; who still sends or reads after that is left."""
+    if _workers:
+        _workers[0].begin_stop()
+    time.sleep(DRAIN_SECONDS)
+    logger.warning("requests in hand were cut off")
+    _leave_now()
+
+
+# --- The embedded worker ---
+
+_workers: list[EmbeddedWorker] = []
+
+
 def _start_worker() -> None:
     worker = EmbeddedWorker()
     worker.start()
+    _workers.append(worker)
 
     def stop() -> None:
         if not worker.stop(DRAIN_SECONDS):

@@ -85,6 +85,14 @@ def test_a_closed_terminal_stops_it(up):
     assert served.members() == []
 
 
+def test_a_request_that_never_ends_does_not_hold_the_stop_up(up):
+    served = up().await_ready()
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: local")
+        assert served.stop() < 10
+    assert served.members() == []
+
+
 def test_a_killed_server_process_is_started_again_and_again(up):
     served = up().await_ready()
     for _ in range(3):

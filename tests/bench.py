@@ -1,243 +1,235 @@
-"""`make bench`: what this machine does with Craft's embedded default, through the public API of a real `manage.py up`.
+"""`make bench`: what this machine does with Craft, measured as a customer sees it, through the API of real processes.
 
-Runs on SQLite, or on the database that DATABASE_URL names. Every figure is the median of three rounds; the load is made by this very machine, which
-takes its share of the processor.
+On SQLite that is `manage.py up` alone; with DATABASE_URL and REDIS_URL set (`python -m tests.servers python -m tests.bench`) it is `manage.py up` for the
+web and a Celery worker. Every figure is the median of three rounds. The customer runs on this very machine and takes its share of the processors.
 """
-# ruff: noqa: PLC0415  # the settings read the environment that `prepare` makes: what needs them is imported after it
 
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import psutil
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from tests.durability.conftest import own_stores
+from tests.durability.installation import Installation, until
+
 ROUNDS = 3
-ROWS = 4_000
-TRIGGERS = 600
-SYNC_CALLS = 200
+CLIENTS = 16
+EXECUTIONS = 2_000
+SYNC_CALLS = 320
 LIST_SECONDS = 3.0
-CLIENTS = 8
+LISTED = 20
+SAMPLE_SECONDS = 0.2
+DRAIN_SECONDS = 120
 
 
-def prepare(folder: Path) -> None:
-    """This process and the server that it starts share their database and secret."""
-    os.environ["CRAFT_VAR_DIR"] = str(folder / "var")
-    os.environ["DJANGO_SETTINGS_MODULE"] = "craft.settings"
-    os.environ.pop("REDIS_URL", None)
-    import django
+def chain(length: int) -> dict[str, Any]:
+    """So many pure nodes, one after the other."""
+    fields = {"total": "{{ input.net * 2 }}", "net": "{{ input.net }}"}
+    nodes = [
+        {"id": f"n{number}", "type": "transform", "config": {"set": fields}}
+        for number in range(length)
+    ]
+    edges = [
+        {"source": f"n{number}", "target": f"n{number + 1}"}
+        for number in range(length - 1)
+    ]
+    return {"nodes": nodes, "edges": edges}
 
-    django.setup()
+
+class Figures:
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {}
+
+    def note(self, name: str, value: float) -> None:
+        self._values.setdefault(name, []).append(value)
+
+    def table(self, title: str) -> Table:
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("", no_wrap=True)
+        table.add_column("median", justify="right", style="bold")
+        table.add_column("rounds", style="dim")
+        for name, values in self._values.items():
+            rounds = "  ".join(map(shown, values)) if len(values) > 1 else ""
+            table.add_row(name, shown(median(values)), rounds)
+        return table
 
 
-def pipeline(name: str, steps: int) -> dict[str, Any]:
-    step = {"type": "transform", "config": {"set": {"total": "{{ input.net * 2 }}"}}}
-    return {"name": name, "trigger": "webhook", "steps": [step] * steps}
+def shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
+
+
+class Memory(threading.Thread):
+    """Watches what all processes of an installation take together."""
+
+    def __init__(self, rig: Installation) -> None:
+        super().__init__(daemon=True)
+        self._rig = rig
+        self._is_over = threading.Event()
+        self.peak = 0.0
+
+    def run(self) -> None:
+        while not self._is_over.wait(SAMPLE_SECONDS):
+            self.peak = max(self.peak, sum(map(resident, self._rig.members())))
+
+    def stop(self) -> float:
+        self._is_over.set()
+        self.join()
+        return self.peak
+
+
+def resident(pid: int) -> float:
+    """In MB."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 1024**2
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 class Bench:
-    def __init__(self, folder: Path) -> None:
-        from craft.demo.customer import Customer
-        from tests.servers import free_port
+    def __init__(self, rig: Installation) -> None:
+        self.rig = rig
+        self.figures = Figures()
 
-        self.folder, self.port = folder, free_port()
-        self.customer = Customer("127.0.0.1", self.port)
-        self.figures: dict[str, list[float]] = {}
+    def run(self, say: Callable[[str], None]) -> None:
+        say("starting")
+        self.starts()
+        three = self.rig.create_workflow(**chain(3))
+        four = self.rig.create_workflow(**chain(4))
+        for _ in range(LISTED - 2):
+            self.rig.create_workflow(**chain(3))
+        memory = Memory(self.rig)
+        memory.start()
+        for number in range(1, ROUNDS + 1):
+            say(f"lists, round {number} of {ROUNDS}")
+            self.lists()
+            say(f"sync executions, round {number} of {ROUNDS}")
+            self.sync(four, 1)
+            self.sync(four, CLIENTS)
+            say(f"async executions, round {number} of {ROUNDS}")
+            self.executions(three)
+        self.figures.note("peak memory of all processes (RSS), MB", memory.stop())
 
-    def note(self, name: str, figure: float) -> None:
-        self.figures.setdefault(name, []).append(figure)
+    def starts(self) -> None:
+        self._start("cold start to the first /api/v1/health, s")
+        self.rig.set_up()
+        for _ in range(ROUNDS):
+            self.rig.kill_all()
+            self._start("warm start to the first /api/v1/health, s")
+        if not self.rig.is_embedded:
+            self.rig.start_worker()
 
-    def serve(self, what: str) -> Any:
-        from tests.durability.serving import Served
-
-        more = (
-            {"DATABASE_URL": os.environ["DATABASE_URL"]}
-            if "DATABASE_URL" in os.environ
-            else {}
-        )
+    def _start(self, name: str) -> None:
         began = time.monotonic()
-        served = Served(self.folder, self.port, **more)
-        served.wait_for(served.answers)
-        self.note(f"{what}: s to the first answer", time.monotonic() - began)
-        return served.await_ready()
+        self.rig.start_web(asks="/api/v1/health")
+        self.figures.note(name, time.monotonic() - began)
 
-    def enter(self) -> None:
-        from accounts.models import Company
-        from billing.services import set_plan
+    def lists(self) -> None:
+        deadline = time.monotonic() + LIST_SECONDS
 
-        person = {
-            "email": "bench@craft.example",
-            "password": "a long pass phrase",
-            "full_name": "B",
-            "company_name": "Bench",
-        }
-        session = self.customer.post("/api/v1/auth/register", person)
-        set_plan(
-            company=Company.objects.get(pk=session["user"]["company_id"]),
-            slug="agents-enterprise",
-        )
-        self.customer.credential = session["token"]
-        self.customer.credential = self.customer.post(
-            "/api/v1/account/api-keys", {"name": "Bench"}
-        )["api_key"]["key"]
-
-    def sync_latency(self, workflow: str) -> None:
-        spans = []
-        for _ in range(SYNC_CALLS):
-            began = time.perf_counter()
-            self.customer.post(
-                f"/v1/workflows/{workflow}/execute",
-                {"mode": "sync", "input": {"net": 5}},
-            )
-            spans.append((time.perf_counter() - began) * 1000)
-        steps = quantiles(spans, n=20)
-        self.note("sync, four pure nodes: p50 ms", steps[9])
-        self.note("sync, four pure nodes: p95 ms", steps[18])
-
-    def list_rate(self) -> None:
-        until = time.monotonic() + LIST_SECONDS
-
-        def ask(_: int) -> int:
+        def ask(connection: HTTPConnection) -> int:
             count = 0
-            while time.monotonic() < until:
-                self.customer.get("/v1/workflows")
+            while time.monotonic() < deadline:
+                status, answer = self.rig.call("GET", "/v1/workflows", over=connection)
+                assert status == 200
+                assert len(answer["data"]) == LISTED
                 count += 1
             return count
 
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            self.note(
-                "GET /v1/workflows: requests per second",
-                sum(clients.map(ask, range(CLIENTS))) / LIST_SECONDS,
-            )
+        rate = sum(self._side_by_side(ask)) / LIST_SECONDS
+        self.figures.note(f"GET /v1/workflows, {LISTED} rows: per second", rate)
 
-    def trigger_rate(self, workflow: str) -> None:
-        before = self.ended(workflow)
-        began = time.monotonic()
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            list(
-                clients.map(
-                    lambda _: self.customer.post(
-                        f"/v1/workflows/{workflow}/trigger", {"net": 5}
-                    ),
-                    range(TRIGGERS),
+    def sync(self, workflow: str, clients: int) -> None:
+        def ask(connection: HTTPConnection) -> list[float]:
+            path, spans = f"/api/v1/workflows/{workflow}/execute", []
+            for _ in range(SYNC_CALLS // CLIENTS * (4 if clients == 1 else 1)):
+                began = time.perf_counter()
+                status, answer = self.rig.call(
+                    "POST", path, {"input": {"net": 5}}, over=connection
                 )
-            )
-        self.note(
-            "async triggers over HTTP: accepted per second",
-            TRIGGERS / (time.monotonic() - began),
+                spans.append((time.perf_counter() - began) * 1000)
+                assert (status, answer["status"]) == (200, "completed"), answer
+            return spans
+
+        found = self._side_by_side(ask, clients)
+        steps = quantiles([span for spans in found for span in spans], n=20)
+        name = f"sync, four pure nodes, {clients} at once"
+        self.figures.note(f"{name}: p50 ms", steps[9])
+        self.figures.note(f"{name}: p95 ms", steps[18])
+
+    def executions(self, workflow: str) -> None:
+        wanted = self._completed() + EXECUTIONS
+
+        def ask(connection: HTTPConnection) -> None:
+            for _ in range(EXECUTIONS // CLIENTS):
+                self.rig.trigger(workflow, {"net": 5}, connection)
+
+        began = time.monotonic()
+        self._side_by_side(ask)
+        accepted = time.monotonic() - began
+        until(
+            lambda: self._completed() >= wanted,
+            seconds=DRAIN_SECONDS,
+            what=f"{EXECUTIONS} executions complete",
         )
-        while self.ended(workflow) < before + TRIGGERS:
-            time.sleep(0.05)
-        self.note(
-            "async triggers over HTTP: ended per second",
-            TRIGGERS / (time.monotonic() - began),
+        completed = time.monotonic() - began
+        assert self._completed() == wanted
+        name = f"{EXECUTIONS:,} async, three pure nodes"
+        self.figures.note(f"{name}: accepted per second", EXECUTIONS / accepted)
+        self.figures.note(f"{name}: completed per second", EXECUTIONS / completed)
+
+    def _completed(self) -> int:
+        statement = (
+            "SELECT count(*) FROM workflows_execution WHERE status = 'completed'"
         )
+        return int(self.rig.rows(statement)[0][0])
 
-    def ended(self, workflow: str) -> int:
-        return int(
-            self.customer.get(f"/v1/workflows/{workflow}")["data"]["metrics"][
-                "executions"
-            ]
-        )
+    def _side_by_side(
+        self, ask: Callable[[HTTPConnection], Any], clients: int = CLIENTS
+    ) -> list[Any]:
+        def over_one_connection(_: int) -> Any:
+            with self.rig.connection() as connection:
+                return ask(connection)
 
-    def drain_rate(self, workflow: str) -> None:
-        """Rows that waited for a worker, and the worker alone with them."""
-        from django.db.models import Max, Min
-
-        from workflows.models import Execution
-
-        ids = list(enqueue(workflow))
-        served = self.serve("warm start")
-        rows = Execution.unscoped.filter(pk__gte=ids[0])
-        served.wait_for(
-            lambda: rows.filter(completed_at=None).count() == 0, seconds=120
-        )
-        span = rows.aggregate(first=Min("started_at"), last=Max("completed_at"))
-        self.note(
-            "three pure nodes, drained: per second",
-            ROWS / (span["last"] - span["first"]).total_seconds(),
-        )
-        self.note("memory after the load, MB", memory_of(served))
-        self.note("stop: seconds", served.stop())
+        with ThreadPoolExecutor(clients) as pool:
+            return list(pool.map(over_one_connection, range(clients)))
 
 
-def enqueue(workflow: str) -> Iterator[str]:
-    from workflows.models import Workflow
-    from workflows.services import executions
-
-    row = Workflow.unscoped.select_related("company").get(pk=workflow)
-    for _ in range(ROWS // 500):
-        batch = [
-            executions.build_execution(
-                workflow=row,
-                company=row.company,
-                user=None,
-                input={"net": 5},
-                trigger={"type": "api"},
-            )
-            for _ in range(500)
-        ]
-        executions.insert(batch)
-        yield from sorted(execution.pk for execution in batch)
-
-
-def memory_of(served: Any) -> float:
-    """Of all processes together; what they share after the fork is counted once where the system tells (Linux)."""
-    total = 0.0
-    for process in served.members():
-        memory = process.memory_full_info()
-        total += getattr(memory, "pss", memory.rss)
-    return total / 1024 / 1024
-
-
-def run(bench: Bench, say: Callable[[str], None]) -> None:
-    say("first start")
-    served = bench.serve("cold start, empty database")
-    bench.enter()
-    three = bench.customer.post("/v1/workflows", pipeline("three", 3))["id"]
-    four = bench.customer.post("/v1/workflows", pipeline("four", 4))["id"]
-    for number in range(ROUNDS):
-        say(f"requests, round {number + 1}")
-        bench.sync_latency(four)
-        bench.list_rate()
-        bench.trigger_rate(three)
-    bench.note("memory after the load, MB", memory_of(served))
-    served.stop()
-    for number in range(ROUNDS):
-        say(f"worker, round {number + 1}")
-        bench.drain_rate(three)
+@contextmanager
+def installation() -> Iterator[Installation]:
+    with (
+        tempfile.TemporaryDirectory(prefix="craft-bench-") as folder,
+        own_stores() as stores,
+    ):
+        rig = Installation(Path(folder), **stores)
+        try:
+            yield rig
+        finally:
+            rig.kill_all()
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="craft-bench-") as name:
-        prepare(Path(name))
-        from django.db import connection
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        from craft.console import console
-
-        bench = Bench(Path(name))
+    console = Console()
+    with installation() as rig:
+        bench = Bench(rig)
         with console.status("") as status:
-            run(bench, lambda text: status.update(f"Measuring: {text}"))
-        table = Table(
-            title=f"Craft on {connection.vendor}, {os.cpu_count()} processors",
-            title_justify="left",
-            box=SIMPLE_HEAD,
-        )
-        table.add_column("what", no_wrap=True)
-        table.add_column("median", justify="right")
-        table.add_column("each round", style="dim")
-        for figure, values in bench.figures.items():
-            table.add_row(
-                figure,
-                f"{median(values):,.2f}",
-                "  ".join(f"{value:,.2f}" for value in values),
-            )
-        console.print(table)
+            bench.run(lambda text: status.update(f"Measuring: {text}"))
+        stores = "SQLite" if rig.is_embedded else "PostgreSQL and Redis"
+    load = os.getloadavg()[0]
+    title = f"Craft on {stores}; {CLIENTS} clients, {os.cpu_count()} processors, load {load:.1f}"
+    console.print(bench.figures.table(title))
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ class Installation:
 
     # --- Processes ---
 
-    def start_web(self) -> Process:
+    def start_web(self, *, asks: str = "/healthz") -> Process:
         """`manage.py up`, once it answers; the one that runs, if it does."""
         if self._web is not None and self._web.is_alive:
             return self._web
@@ -175,7 +175,7 @@ class Installation:
         def answers() -> bool:
             if not process.is_alive:
                 raise AssertionError(f"manage.py up has ended:\n{process.tail()}")
-            return self._is_served()
+            return self._answers(asks)
 
         until(answers, seconds=60, what=f"manage.py up serves ({process.log})")
         assert owner_of_port(self.port, process.members()), "the port is another's"
@@ -211,11 +211,14 @@ class Installation:
         self._running.append(process)
         return process
 
-    def _is_served(self) -> bool:
+    def _answers(self, path: str) -> bool:
         try:
-            return self.call("GET", "/healthz")[0] == 200
+            return self.call("GET", path)[0] == 200
         except (OSError, HTTPException):
             return False
+
+    def members(self) -> list[int]:
+        return [pid for process in self._running for pid in process.members()]
 
     def kill_workers(self) -> None:
         """What runs beside the web."""

@@ -8,6 +8,7 @@ from celery import shared_task
 from craft import celery
 from craft.celery import Sweep, app, is_sweeping, sweep_once
 from craft.embedded import EmbeddedWorker
+from craft.lifetime import stopping
 
 calls: list[str] = []
 done = threading.Event()
@@ -37,6 +38,13 @@ def _no_calls(settings):
         f"{__name__}.missing",
         f"{__name__}.second",
     ]
+
+
+@pytest.fixture(autouse=True)
+def _works_on():
+    """A worker that stops takes its process with it; this process has other tests to run."""
+    yield
+    stopping.set(False)
 
 
 @pytest.mark.django_db

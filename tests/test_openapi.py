@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from craft.api import docs
 from craft.api.envelopes import DATA, NAMED
 from craft.api.schema import DOCUMENTS, build_document, complaints
+from craft.management.commands import openapi as openapi_command
 from tests.test_api_contract import CALLS
 
 ERROR_FIELDS = {
@@ -61,9 +62,8 @@ def test_the_committed_documents_are_up_to_date(capsys):
 
 
 def test_a_stale_document_fails_the_check_and_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(docs, "document_path", lambda name: tmp_path / f"{name}.json")
     monkeypatch.setattr(
-        "craft.management.commands.openapi.document_path", docs.document_path
+        openapi_command, "document_path", lambda name: tmp_path / f"{name}.json"
     )
     with pytest.raises(CommandError, match="make openapi"):
         call_command("openapi", check=True)

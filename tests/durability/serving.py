@@ -18,6 +18,11 @@ from django.conf import settings
 START_SECONDS = 60
 
 
+def _let_hang_ups_count() -> None:
+    """Also where the tests run under `nohup`, which their children inherit."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Served:
     def __init__(self, folder: Path, port: int, *arguments: str, **more: str) -> None:
         """`more` goes into its environment."""
@@ -38,6 +43,7 @@ class Served:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_let_hang_ups_count,
             )
 
     def get(self, path: str) -> tuple[int, Any]:

@@ -33,6 +33,11 @@ def take_own_redis() -> None:
 take_own_redis()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/durability/"))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory

@@ -2,6 +2,7 @@ from typing import Any
 
 import django_filters as filters
 
+from craft.api.filters import TimeFilter
 from craft.leases import Status
 from workflows.models import Execution, Workflow, WorkflowStatus
 
@@ -35,12 +36,12 @@ class ExecutionFilter(filters.FilterSet):
 
 def add_times(filterset: type[filters.FilterSet]) -> type[filters.FilterSet]:
     """`from` is a word of Python's, so these two can't be written as attributes."""
-    filterset.base_filters["from"] = filters.IsoDateTimeFilter(
+    filterset.base_filters["from"] = TimeFilter(
         field_name="created_at",
         lookup_expr="gte",
         help_text="Begun at or after (ISO 8601).",
     )
-    filterset.base_filters["to"] = filters.IsoDateTimeFilter(
+    filterset.base_filters["to"] = TimeFilter(
         field_name="created_at",
         lookup_expr="lte",
         help_text="Begun at or before (ISO 8601).",

@@ -1,13 +1,36 @@
 """Query parameters: known ones are checked, unknown ones refused, so that a typo never passes for a filter."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from django.core import exceptions as django_exceptions
+from django_filters import IsoDateTimeFilter
+from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from rest_framework.exceptions import ValidationError
 
 from craft.api.envelopes import dialect_of
 from craft.api.exceptions import QueryError
 from craft.api.pagination import PARAMETERS
+
+
+class TimeField(IsoDateTimeField):
+    """As UTC: PostgreSQL refuses offsets that no place on Earth has, and no calendar holds the first hour of year 1 west of Greenwich."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        time = super().to_python(value)
+        if not isinstance(time, datetime):
+            return None
+        try:
+            return time.astimezone(UTC)
+        except OverflowError:
+            raise django_exceptions.ValidationError("No such time.") from None
+
+
+class TimeFilter(IsoDateTimeFilter):
+    """ISO 8601."""
+
+    field_class = TimeField
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -47,4 +70,4 @@ def refuse_unknown(
         raise QueryError(dict.fromkeys(unknown, sentence))
 
 
-__all__ = ["FilterSet", "StrictFilterBackend", "filter_rows"]
+__all__ = ["FilterSet", "StrictFilterBackend", "TimeFilter", "filter_rows"]

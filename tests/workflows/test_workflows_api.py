@@ -184,6 +184,22 @@ def test_document_003_empty_workflow_is_created_published_and_executed(caller):
     assert caller.get(f"/v1/workflows/{workflow['id']}").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("time", "status"),
+    [
+        ("2024-01-01T00:00:00+17:06", 200),
+        ("0001-01-01T00:00:00+01:00", 400),
+        ("9999-12-31T23:59:59-01:00", 400),
+        ("yesterday", 400),
+    ],
+)
+def test_a_time_that_no_database_knows_is_asked_for(caller, time, status):
+    response = caller.get("/v1/executions", {"from": time})
+    assert response.status_code == status
+    if status == 400:
+        assert set(response.json()["error"]["details"]) == {"from"}
+
+
 def test_the_alias_serves_the_same(caller):
     workflow_id = published(caller)
     assert caller.get("/api/workflows").json() == caller.get("/v1/workflows").json()

@@ -33,9 +33,50 @@ def take_own_redis() -> None:
 take_own_redis()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SERVICE_FREE = tuple(
+    f"tests/{name}.py::"
+    for name in (
+        "agents/test_craftai_questions",
+        "agents/test_llm",
+        "craft/test_docs",
+        "craft/test_egress",
+        "craft/test_one_door",
+        "craft/test_sandbox",
+        "datasources/test_guard",
+        "datasources/test_uploads",
+        "durability/test_up",
+        "test_openapi",
+        "workflows/test_conditions",
+        "workflows/test_drawing",
+        "workflows/test_executor",
+        "workflows/test_expressions",
+        "workflows/test_graph",
+        "workflows/test_nodes",
+        "workflows/test_retry",
+    )
+)
+"""What in these asks for no rows knows neither the database nor the broker: it runs with the embedded default only."""
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/durability/"))
+    if not settings.REDIS_URL or any("::" in argument for argument in config.args):
+        return
+    left_out = [
+        item
+        for item in items
+        if item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item)
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def uses_rows(item: pytest.Item) -> bool:
+    wanted = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
+    return bool(wanted) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.fixture(scope="session")
@@ -119,8 +160,7 @@ def _own_media(settings, tmp_path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _plans(request) -> None:
     """A test with real transactions ends by emptying every table, also of what the migrations put there."""
-    uses_rows = {"db", "transactional_db"} & set(request.fixturenames)
-    if uses_rows or request.node.get_closest_marker("django_db"):
+    if uses_rows(request.node):
         request.getfixturevalue("_django_db_helper")
         if not Plan.objects.exists():
             plans.add_plans(apps, None)

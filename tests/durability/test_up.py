@@ -17,11 +17,6 @@ from django.conf import settings
 from tests.durability.serving import Served
 from tests.servers import free_port
 
-pytestmark = pytest.mark.skipif(
-    bool(settings.REDIS_URL),
-    reason="the embedded default is the same whatever the other tests run on",
-)
-
 
 @pytest.fixture
 def up(tmp_path) -> Iterator[Callable[..., Served]]:

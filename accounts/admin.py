@@ -18,7 +18,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
 from accounts.models import ApiKey, Company, Membership, User, normalise_email
-from accounts.services import delete_api_key
+from accounts.services.keys import delete_api_key
 from craft.admin import CompanyColumn, ConsoleAdmin, count_of, is_operator
 from craft.admin.navigation import company_columns
 from craft.admin.shown import (

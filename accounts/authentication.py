@@ -16,7 +16,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Company, Membership, Role, User
-from accounts.services import find_api_key
+from accounts.services.keys import find_api_key
 from craft.api.limits import address_of
 from craft.events import Actor, current_actor
 

@@ -1,4 +1,6 @@
-from accounts.views import AccountViewSet, ApiKeyViewSet, AuthViewSet
+from accounts.views.account import AccountViewSet
+from accounts.views.auth import AuthViewSet
+from accounts.views.keys import ApiKeyViewSet
 
 routes = [
     ("auth", AuthViewSet, "auth"),

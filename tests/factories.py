@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from accounts import services as accounts
 from accounts.models import Company, Membership, Role, User
+from accounts.services import keys
 from billing import services as billing
 from workflows.models import Workflow
 from workflows.services.workflows import create_workflow
@@ -60,7 +60,7 @@ def make_person(
 
 
 def make_key(person: Person, *permissions: str, look: str = "cv") -> str:
-    new = accounts.create_api_key(
+    new = keys.create_api_key(
         membership=person.membership,
         name=f"Key {next(_numbers)}",
         permissions=list(permissions or ("read", "write", "admin")),

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from accounts.services import create_api_key
+from accounts.services.keys import create_api_key
 from agents import services as agents
 from agents.models import AgentExecution
 from billing.services import set_plan

@@ -8,7 +8,7 @@ import time_machine
 from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, User
-from accounts.services import find_api_key, make_key
+from accounts.services.keys import find_api_key, make_key
 from tests.factories import make_key as give_key
 
 NAMED = "/api/v1/account/api-keys"

@@ -24,15 +24,15 @@ INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 QUICK = {"DJANGO_SETTINGS_MODULE": "tests.durability.quick_settings"}
 SET_UP = """
 from django.core.management import call_command
-from accounts import services
+from accounts.services import keys, people
 from billing.services import set_plan
 call_command("migrate", verbosity=0)
-session = services.register(
+session = people.register(
     email="owner@example.com", password="correct horse battery", full_name="Owner", company_name="Rig"
 )
 membership = session.membership
 set_plan(company=membership.company, slug="agents-enterprise")
-key = services.create_api_key(
+key = keys.create_api_key(
     membership=membership, name="rig", permissions=["read", "write", "admin"], look="ak", granted=frozenset(["read", "write", "admin"])
 )
 print("KEY", key.secret)

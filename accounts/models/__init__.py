@@ -1,0 +1,15 @@
+from accounts.models.companies import LEVELS, Company, Membership, Role
+from accounts.models.keys import ApiKey
+from accounts.models.people import User, normalise_email
+from accounts.models.sessions import RefreshToken
+
+__all__ = [
+    "LEVELS",
+    "ApiKey",
+    "Company",
+    "Membership",
+    "RefreshToken",
+    "Role",
+    "User",
+    "normalise_email",
+]

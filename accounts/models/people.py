@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+
+from craft.fields import IdField
+from craft.models import BaseModel
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> User:
+        user = self.model(email=normalise_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> User:
+        return self.create_user(
+            email,
+            password,
+            is_staff=True,
+            is_superuser=True,
+            is_verified=True,
+            **fields,
+        )
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=normalise_email(username or ""))
+
+
+def normalise_email(email: str) -> str:
+    """Addresses are one whatever their case: nobody has two accounts that differ in it."""
+    return email.strip().lower()
+
+
+class User(AbstractBaseUser, PermissionsMixin, BaseModel):
+    """A person, who logs in by e-mail."""
+
+    id = IdField("user")
+    email = models.EmailField(unique=True, max_length=254)
+    full_name = models.CharField(max_length=200, blank=True)
+    is_verified = models.BooleanField(
+        default=False, help_text="Has shown that the e-mail address is theirs."
+    )
+    is_staff = models.BooleanField(
+        "operator", default=False, help_text="May sign in to this console."
+    )
+    is_active = models.BooleanField(default=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.email
+
+    def get_full_name(self) -> str:
+        return self.full_name or self.email
+
+    def get_short_name(self) -> str:
+        return self.full_name.split(" ")[0] or self.email

@@ -1,0 +1,57 @@
+"""Who there is: sign-up and passwords."""
+
+from __future__ import annotations
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from accounts import events
+from accounts.models import Company, Membership, Role, User, normalise_email
+from accounts.services.sessions import Session, open_session
+from craft.events import Event, publish
+from craft.exceptions import ConflictError, InvalidError
+
+
+def register(
+    *, email: str, password: str, full_name: str, company_name: str
+) -> Session:
+    """A new person and their new, empty company, of which they are an admin and the owner."""
+    user = User(email=normalise_email(email), full_name=full_name)
+    check_password_strength(password, user)
+    user.set_password(password)  # slow by design: not inside the transaction
+    with transaction.atomic():
+        return open_session(_create_company(user, company_name))
+
+
+def _create_company(user: User, name: str) -> Membership:
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        raise ConflictError(
+            "An account with this e-mail exists. Log in instead.",
+            details={"email": "Already registered."},
+        ) from None
+    company = Company.objects.create(name=name)
+    membership = Membership.objects.create(
+        user=user, company=company, role=Role.ADMIN, is_owner=True
+    )
+    publish(
+        Event(
+            events.COMPANY_CREATED,
+            company.pk,
+            {"company_id": company.pk, "name": company.name},
+        )
+    )
+    publish(Event(events.USER_REGISTERED, company.pk, {"user_id": user.pk}))
+    return membership
+
+
+def check_password_strength(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidError(
+            "The password is too weak.", details={"password": " ".join(error.messages)}
+        ) from None

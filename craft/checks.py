@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.settings import api_settings
 
 from craft.api.viewsets import ApiViewSet, Level
+from craft.vault import KeyRingError, read_ring
 
 ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -33,6 +34,18 @@ def check_secrets(**_: Any) -> Iterator[CheckMessage]:
             f"CRAFT_SECRET_KEY has {len(settings.SECRET_KEY)} characters; fewer than {SECRET_LENGTH} can be guessed.",
             hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"',
             id="craft.E002",
+        )
+
+
+@register(Tags.security)
+def check_key_ring(**_: Any) -> Iterator[CheckMessage]:
+    try:
+        read_ring(settings.ENCRYPTION_KEYS)
+    except KeyRingError as error:
+        yield Error(
+            f"CRAFT_ENCRYPTION_KEYS can't be read. {error}",
+            hint='Make a key: python -c "import base64, os; print(base64.b64encode(os.urandom(32)).decode())", and write it as name:key',
+            id="craft.E014",
         )
 
 

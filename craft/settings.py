@@ -47,6 +47,7 @@ EMBEDDED = not REDIS_URL  # web, worker and scheduler share one process
 PUBLIC_URL = env.str("CRAFT_PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 SECRET_KEY = env.str("CRAFT_SECRET_KEY", default="") or _kept_secret("secret_key")
 SECRET_KEY_IS_SHARED = bool(env.str("CRAFT_SECRET_KEY", default=""))
+ENCRYPTION_KEYS = env.str("CRAFT_ENCRYPTION_KEYS", default="")
 DEBUG = False
 
 ALLOWED_HOSTS = [

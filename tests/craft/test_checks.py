@@ -8,6 +8,7 @@ from craft import checks
 from craft.api.viewsets import PUBLIC, ApiViewSet
 from craft.checks import (
     check_addresses,
+    check_key_ring,
     check_secrets,
     check_stores,
     check_views,
@@ -15,7 +16,7 @@ from craft.checks import (
 )
 
 LONG = "x" * 48
-CHECKS = (check_secrets, check_addresses, check_stores, check_words)
+CHECKS = (check_secrets, check_key_ring, check_addresses, check_stores, check_words)
 
 
 def found_ids() -> set[str]:
@@ -39,6 +40,7 @@ def test_the_defaults_are_fine(settings):
             },
             "craft.E001",
         ),
+        ({"ENCRYPTION_KEYS": "k1:short"}, "craft.E014"),
         ({"SECRET_KEY": "short"}, "craft.E002"),
         ({"PUBLIC_URL": "craft.example.com"}, "craft.E003"),
         ({"PUBLIC_URL": "ftp://craft.example.com"}, "craft.E003"),

@@ -18,6 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
+from django.utils.module_loading import import_string
 from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.log import LogLevels
 from granian.server import MPServer
@@ -32,6 +33,7 @@ THREADS = 16
 STOP_SECONDS = 8  # from the signal until what has not stopped is killed
 DRAIN_SECONDS = 6
 RESTART_SECONDS = 0.5
+WARM_UP_AFTER_SECONDS = 3.0
 MAX_FAILURES = 3
 _LOGGING = {
     "handlers": {},
@@ -113,10 +115,21 @@ def load(
             _start_worker()
         if on_served:
             on_served()
+        _warm_up()
 
     # After the first answer: a server that is still starting loses signals, and the worker's start would make that moment long.
     threading.Thread(target=follow, name="follow", daemon=True).start()
     return application
+
+
+def _warm_up() -> None:
+    """Do beforehand what the first caller would wait for; a moment later, so that a start is quick."""
+    time.sleep(WARM_UP_AFTER_SECONDS)
+    for dotted in settings.CRAFT_WARM_UPS:
+        try:
+            import_string(dotted)()
+        except Exception:  # it is done, or told, when somebody needs it
+            logger.debug("could not warm up %s", dotted, exc_info=True)
 
 
 def answers(host: str, port: int) -> bool:

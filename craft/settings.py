@@ -150,6 +150,11 @@ CACHES: dict[str, dict[str, object]] = {
     )
 }
 
+CRAFT_WARM_UPS = [  # what a server process does once it answers, and before somebody waits for it
+    "datasources.services.warm_up",
+    "agents.llm.warm_up",
+]
+
 # --- Background work: rows are the truth, a message is a nudge ---
 
 CRAFT_SWEEPS: list[

@@ -17,7 +17,7 @@ from craft.sandbox import Limits, OverLimitError
 from datasources.events import DATA_SOURCE_CREATED, DATA_SOURCE_DELETED
 from datasources.guard import QueryError
 from datasources.models import DataSource, DataTable, SourceMode
-from datasources.uploads import NewTable, Upload, converted
+from datasources.uploads import JOB, NewTable, Upload, converted
 
 ANSWER = "datasources.guard.execution.answer"
 QUERY_SECONDS = 10
@@ -48,6 +48,11 @@ class TableDescription(TypedDict):
     columns: list[dict[str, str]]
     row_count: int
     sample_rows: list[dict[str, Any]]
+
+
+def warm_up() -> None:
+    """Have the parents of child processes import what the first query and the first upload would otherwise wait for."""
+    sandbox.warm_up(ANSWER, JOB)
 
 
 def run_query(

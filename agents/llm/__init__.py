@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from importlib import import_module
 
 from agents.llm.anthropic import AnthropicProvider
@@ -40,13 +39,7 @@ def list_models() -> list[ModelInfo]:
     return [model for provider in PROVIDERS.values() for model in provider.models]
 
 
-def warm_up() -> threading.Thread:
-    """Import in the background what the first turn would otherwise wait for: one to three seconds."""
-    thread = threading.Thread(target=_import_all, name="warm-up-models", daemon=True)
-    thread.start()
-    return thread
-
-
-def _import_all() -> None:
+def warm_up() -> None:
+    """Import what the first turn would otherwise wait for, for some seconds."""
     for module in SLOW_MODULES:
         import_module(module)

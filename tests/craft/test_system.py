@@ -3,9 +3,11 @@
 from datetime import datetime
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test import Client
+from django.utils.module_loading import import_string
 
 from craft.api import system
 from craft.celery import sweep_once
@@ -92,3 +94,10 @@ def test_a_database_that_is_gone_holds_it_back(ready, monkeypatch):
         answer = ready()
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"] is False
+
+
+def test_what_a_server_does_beforehand_can_be_done():
+    names = settings.CRAFT_WARM_UPS
+    assert names
+    for dotted in names:
+        import_string(dotted)()

@@ -5,6 +5,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.models import Company
 from craft.fields import IdField
@@ -155,6 +156,8 @@ class Execution(CompanyModel, LeasedModel):
     """One run of a workflow, which some process carries to its end exactly once."""
 
     id = IdField("exec")
+    # When it was asked for: a synchronous one is saved only once it is over.
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     workflow = models.ForeignKey(
         Workflow, on_delete=models.CASCADE, related_name="executions", editable=False
     )

@@ -304,3 +304,16 @@ def test_a_broken_engine_ends_the_execution(alice, monkeypatch):
 def test_status_words_are_the_shared_ones():
     assert Status("waiting").is_terminal is False
     assert Status("failed").is_terminal is True
+
+
+def test_a_synchronous_execution_was_asked_for_before_it_ended(alice):
+    execution = executions.run_execution(
+        workflow=make_workflow(alice, **CHAIN),
+        company=alice.company,
+        user=alice.user,
+        input={"n": 4},
+        trigger={"type": "api"},
+        timeout_seconds=10,
+    )
+    kept = Execution.unscoped.get(pk=execution.pk)
+    assert kept.created_at <= kept.started_at <= kept.completed_at

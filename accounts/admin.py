@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -17,9 +18,16 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
-from accounts.models import ApiKey, Company, Membership, User, normalise_email
+from accounts.models import ApiKey, Company, Mail, Membership, User, normalise_email
 from accounts.services.keys import delete_api_key
-from craft.admin import CompanyColumn, ConsoleAdmin, count_of, is_operator
+from accounts.services.mail import render
+from craft.admin import (
+    CompanyColumn,
+    ConsoleAdmin,
+    ReadOnlyAdmin,
+    count_of,
+    is_operator,
+)
 from craft.admin.navigation import company_columns
 from craft.admin.shown import (
     as_badge,
@@ -334,3 +342,39 @@ class ApiKeyAdmin(ConsoleAdmin):
     @admin.display(description="Made", ordering="id")
     def since(self, api_key: ApiKey) -> SafeString:
         return as_moment(api_key.created_at)
+
+
+@admin.register(Mail)
+class MailAdmin(ReadOnlyAdmin):
+    """What was written to whom. Where mail only goes into files, this is where an operator finds its links; where it is sent, they are its reader's alone."""
+
+    list_display = ["title", "to", "state", "made", "sent"]
+    list_filter = ["status", "template"]
+    search_fields = ["to"]
+    ordering = ["-id"]
+    readonly_fields = ["to", "title", "state", "made", "sent", "text", "last_error"]
+    fields = readonly_fields
+    empty_hint = "Mails that Craft writes are shown here, whether or not a mail server is set (EMAIL_URL)."
+
+    @admin.display(description="About", ordering="template")
+    def title(self, mail: Mail) -> str:
+        return mail.template.replace("_", " ").capitalize()
+
+    @admin.display(description="Status", ordering="status")
+    def state(self, mail: Mail) -> SafeString:
+        return as_badge(mail.status)
+
+    @admin.display(description="Written", ordering="id")
+    def made(self, mail: Mail) -> SafeString:
+        return as_moment(mail.created_at)
+
+    @admin.display(description="Sent", ordering="sent_at")
+    def sent(self, mail: Mail) -> SafeString:
+        return as_moment(mail.sent_at)
+
+    @admin.display(description="Text")
+    def text(self, mail: Mail) -> SafeString:
+        text = str(render(mail).body)
+        if mail.token is not None and not settings.MAIL_IS_KEPT:
+            text = text.replace(mail.token.text, "…")
+        return format_html('<pre style="white-space:pre-wrap">{}</pre>', text)

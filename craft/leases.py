@@ -115,7 +115,8 @@ def _host() -> str:
 
 
 def _rows(model: type[L]) -> models.QuerySet[L]:
-    rows: models.QuerySet[L] = model.unscoped.all()  # type: ignore[attr-defined]  # the queue serves all companies
+    # A company's table's default manager is `unscoped`: the queue serves all companies.
+    rows: models.QuerySet[L] = model._default_manager.all()
     return rows
 
 

@@ -162,6 +162,7 @@ CRAFT_SWEEPS: list[
 ] = [  # functions that each worker calls every two seconds, by their dotted paths
     "workflows.tasks.sweep",
     "agents.tasks.sweep",
+    "accounts.tasks.sweep",
 ]
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -179,6 +180,11 @@ CELERY_BEAT_SCHEDULER = (
 CELERY_TASK_DEFAULT_QUEUE = "short"
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "forget-old-mail": {
+        "task": "accounts.tasks.forget_old_mail",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "fire-due-schedules": {
         "task": "workflows.tasks.fire_due_schedules",
         "schedule": 1.0,
@@ -266,6 +272,21 @@ S3_REGION = env.str("AWS_REGION", default="us-east-1")
 S3_BUCKETS = env.list(
     "CRAFT_S3_BUCKETS", default=[]
 )  # the buckets that workflows may write to
+
+# --- Mail ---
+
+MAIL_IS_KEPT = not env.str("EMAIL_URL", default="")  # in files, for the operator
+if MAIL_IS_KEPT:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(VAR_DIR / "mail")
+else:
+    vars().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+EMAIL_USE_LOCALTIME = False
+DEFAULT_FROM_EMAIL = env.str(
+    "CRAFT_MAIL_FROM",
+    default=f"Craft <craft@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>",
+)
 
 # --- Pages and files ---
 

@@ -1,5 +1,6 @@
 from accounts.models.companies import LEVELS, Company, Membership, Role
 from accounts.models.keys import ApiKey
+from accounts.models.mail import Mail, MailedToken, Purpose
 from accounts.models.people import User, normalise_email
 from accounts.models.sessions import RefreshToken
 
@@ -7,7 +8,10 @@ __all__ = [
     "LEVELS",
     "ApiKey",
     "Company",
+    "Mail",
+    "MailedToken",
     "Membership",
+    "Purpose",
     "RefreshToken",
     "Role",
     "User",

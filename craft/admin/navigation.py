@@ -35,7 +35,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "billing.subscription": "receipt_long",
         "billing.plan": "sell",
     },
-    "System": {"admin.logentry": "history"},
+    "System": {"accounts.mail": "mail", "admin.logentry": "history"},
 }
 """Group -> model -> icon. A model that no app has yet, or that the console does not show, is left out."""
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
+from accounts.services.mail import queue_mail
 from agents.models import AgentExecution
 from agents.services import create_agent
 from craft.admin import ConsoleAdmin
@@ -91,6 +92,7 @@ def make_rows(operator) -> None:
         status="failed",
         error={"code": "unavailable", "message": "No key."},
     )
+    queue_mail(to=person.user.email, template="password_changed", context={})
     LogEntry.objects.log_actions(
         operator.pk, [workflow], 2, "Looked at it", single_object=True
     )

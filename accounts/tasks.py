@@ -1,0 +1,24 @@
+"""Celery's entries. A message is a nudge: what is to be done stands in rows, so any of these may run twice, or never."""
+
+from celery import shared_task
+
+
+@shared_task(name="accounts.tasks.send_due_mail")
+def send_due_mail() -> None:
+    from accounts.services import mail
+
+    mail.send_due()
+
+
+@shared_task(name="accounts.tasks.forget_old_mail")
+def forget_old_mail() -> None:
+    from accounts.services import mail
+
+    mail.forget_old()
+
+
+def sweep() -> None:
+    """Called every two seconds in each worker process; see `settings.CRAFT_SWEEPS`."""
+    from accounts.services import mail
+
+    mail.sweep()

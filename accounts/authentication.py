@@ -5,7 +5,7 @@ Whichever it is, `request.user` is the person, `request.company` theirs, and `re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from django.http import HttpRequest
@@ -17,8 +17,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Company, Membership, Role, User
 from accounts.services.keys import find_api_key
-from craft.api.limits import address_of
-from craft.events import Actor, current_actor
+from craft.events import current_actor
 
 KEY_PREFIXES = ("cv_live_", "cv_test_", "ak_live_", "ak_test_")
 
@@ -117,6 +116,10 @@ def admit(request: Request, credentials: Credentials) -> tuple[User, Credentials
     inner: HttpRequest = request._request
     inner.company = membership.company  # type: ignore[attr-defined]  # read as request.company
     current_actor.set(
-        Actor(membership.user_id, credentials.api_key_id, address_of(inner))
+        replace(
+            current_actor.get(),
+            user_id=membership.user_id,
+            api_key_id=credentials.api_key_id,
+        )
     )
     return membership.user, credentials

@@ -12,7 +12,7 @@ from agents.llm import provider_of
 from agents.models import Agent, AgentExecution, AgentVersion, lost_executions
 from agents.runner import TIMEOUT_SECONDS, Turn, TurnResult, run_turn
 from agents.tools.base import ToolContext
-from craft.events import Event, publish
+from craft.events import Event, changes_between, publish
 from craft.exceptions import ConflictError, DomainError, InvalidError
 from craft.leases import Status
 from datasources.models import DataSource
@@ -46,8 +46,22 @@ def create_agent(
     agent.save(force_insert=True)
     agent.data_sources.set(data_sources)
     _add_version(agent, user)
-    publish(_event(events.AGENT_CREATED, agent))
+    told = changes_between({}, _told(agent))
+    publish(_event(events.AGENT_CREATED, agent, changes=told))
     return agent
+
+
+def _told(agent: Agent) -> dict[str, Any]:
+    """What the audit log knows of an agent, setting by setting."""
+    fields = ("name", "type", "description", "status", "ui_settings", "version")
+    return {
+        **{name: getattr(agent, name) for name in fields},
+        **{
+            f"configuration.{key}": agent.configuration[key]
+            for key in agent.configuration
+        },
+        "data_sources": sorted(agent.data_sources.values_list("pk", flat=True)),
+    }
 
 
 @transaction.atomic
@@ -63,6 +77,7 @@ def update_agent(
     agent = (
         Agent.objects.for_company(agent.company_id).select_for_update().get(pk=agent.pk)
     )
+    before = _told(agent)
     merged = _merge(agent.configuration, configuration or {})
     is_told_anew = merged != agent.configuration
     agent.configuration = merged
@@ -75,7 +90,8 @@ def update_agent(
     agent.save()
     if is_told_anew:
         _add_version(agent, user)
-    publish(_event(events.AGENT_UPDATED, agent))
+    told = changes_between(before, _told(agent))
+    publish(_event(events.AGENT_UPDATED, agent, changes=told))
     return agent
 
 
@@ -93,7 +109,8 @@ def _set_sources(agent: Agent, sources: Sequence[DataSource]) -> bool:
 @transaction.atomic
 def delete_agent(agent: Agent) -> None:
     """Its executions stay: they are records."""
-    event = _event(events.AGENT_DELETED, agent)
+    told = changes_between(_told(agent), {})
+    event = _event(events.AGENT_DELETED, agent, changes=told)
     agent.delete()
     publish(event)
 
@@ -238,7 +255,8 @@ def _tell(execution: AgentExecution) -> None:
         "status": execution.status,
         "model": execution.model,
     }
-    publish(Event(events.AGENT_EXECUTED, execution.company_id, data))
+    kind = events.AGENT_EXECUTED
+    publish(Event(kind, execution.company_id, data, is_change=False))
 
 
 def fail_lost_executions() -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from django.db import transaction
 
@@ -8,7 +9,7 @@ from accounts.models import Company
 from billing import events
 from billing.models import Plan, Subscription, SubscriptionStatus
 from craft.api.limits import Window
-from craft.events import Event, publish
+from craft.events import Event, changes_between, publish
 from craft.exceptions import NotFoundError
 
 TRIAL_PLAN = "agents-starter"
@@ -52,11 +53,26 @@ def set_plan(
     if plan is None:
         known = ", ".join(Plan.objects.values_list("slug", flat=True))
         raise NotFoundError(f"There is no plan {slug!r}. Known are: {known}.")
+    locked = Subscription.objects.for_company(company).select_for_update(of=("self",))
+    before = _told(locked.select_related("plan").first())
     subscription, _ = Subscription.unscoped.update_or_create(
         company=company, defaults={"plan": plan, "status": status}
     )
     _windows.pop(company.pk, None)
-    publish(
-        Event(events.PLAN_CHANGED, company.pk, {"plan": plan.slug, "status": status})
-    )
+    changes = changes_between(before, _told(subscription))
+    if changes:
+        data = {"plan": plan.slug, "status": status, "changes": changes}
+        publish(
+            Event(
+                events.PLAN_CHANGED,
+                company.pk,
+                {"subscription_id": subscription.pk, **data},
+            )
+        )
     return subscription
+
+
+def _told(subscription: Subscription | None) -> dict[str, Any]:
+    if subscription is None:
+        return {}
+    return {"plan": subscription.plan.slug, "status": str(subscription.status)}

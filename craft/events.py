@@ -16,11 +16,24 @@ from django.dispatch import Signal
 
 @dataclass(frozen=True)
 class Event:
-    """`type` is `resource.past_participle`; `data` holds ids and plain JSON."""
+    """`type` is `resource.past_participle`; `data` holds ids and plain JSON, never a secret.
+
+    `data["<resource>_id"]` (or `data["id"]`) says what it is about, `data["changes"]` what became of each field: `{"name": [before, after]}`.
+    What a run reports of itself is no change, and says `is_change=False`: the audit log keeps everything else.
+    """
 
     type: str
     company_id: int
     data: dict[str, Any] = field(default_factory=dict)
+    is_change: bool = True
+
+    @property
+    def resource(self) -> str:
+        return self.type.partition(".")[0]
+
+    @property
+    def resource_id(self) -> str:
+        return str(self.data.get(f"{self.resource}_id", self.data.get("id", "")))
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,8 @@ class Actor:
     user_id: str | None = None
     api_key_id: str | None = None
     address: str | None = None
+    user_agent: str = ""
+    request_id: str = ""
 
 
 _published = Signal()
@@ -52,6 +67,26 @@ def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:
     _published.connect(
         receive, sender=event_type, weak=False, dispatch_uid=(event_type, receiver)
     )
+
+
+def subscribe_to_all(receiver: Callable[[Event], None]) -> None:
+    """Call `receiver` for every event, of whatever type."""
+
+    def receive(*, event: Event, **_: object) -> None:
+        receiver(event)
+
+    _published.connect(receive, sender=None, weak=False, dispatch_uid=receiver)
+
+
+def changes_between(
+    before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, list[Any]]:
+    """What an event says of fields that changed, `{"name": [before, after]}`; what is alike is left out."""
+    return {
+        name: [before.get(name), after.get(name)]
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
 
 
 @contextmanager

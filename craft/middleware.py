@@ -3,10 +3,12 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from craft.api.limits import address_of
 from craft.events import Actor, current_actor
 from craft.fields import new_id
 
 REQUEST_ID_HEADER = "X-Request-ID"
+USER_AGENT_LENGTH = 300
 
 
 def request_id_of(request: HttpRequest) -> str:
@@ -20,8 +22,15 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        current_actor.set(Actor())  # a server's thread serves many requests
         request.request_id = new_id("req")  # type: ignore[attr-defined]  # read by request_id_of
+        # A server's thread serves many requests: nothing stays of the one before.
+        current_actor.set(
+            Actor(
+                address=address_of(request),
+                user_agent=request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH],
+                request_id=request_id_of(request),
+            )
+        )
         with structlog.contextvars.bound_contextvars(request_id=request_id_of(request)):
             response = self.get_response(request)
         response[REQUEST_ID_HEADER] = request_id_of(request)

@@ -163,6 +163,7 @@ CRAFT_SWEEPS: list[
     "workflows.tasks.sweep",
     "agents.tasks.sweep",
     "accounts.tasks.sweep",
+    "accounts.services.audit.seal_entries",
 ]
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (

@@ -11,10 +11,14 @@ from django.db import transaction
 
 from accounts.models import Company, User
 from craft import sandbox
-from craft.events import Event, publish
+from craft.events import Event, changes_between, publish
 from craft.exceptions import NotFoundError, UnavailableError
 from craft.sandbox import Limits, OverLimitError
-from datasources.events import DATA_SOURCE_CREATED, DATA_SOURCE_DELETED
+from datasources.events import (
+    DATA_SOURCE_CREATED,
+    DATA_SOURCE_DELETED,
+    DATA_SOURCE_UPDATED,
+)
 from datasources.guard import QueryError
 from datasources.models import DataSource, DataTable, SourceMode
 from datasources.uploads import JOB, NewTable, Upload, converted
@@ -165,7 +169,8 @@ def create_file_source(
             with transaction.atomic():
                 source.save(force_insert=True)
                 _keep_tables(source, tables)
-                publish(_event(DATA_SOURCE_CREATED, source))
+                changes = changes_between({}, _told(source))
+                publish(_event(DATA_SOURCE_CREATED, source, changes=changes))
         except BaseException:
             source.remove_files()
             raise
@@ -202,6 +207,7 @@ def update_source(
     """`connection_config` is merged key by key; null removes a key. Two updates at once lose nothing."""
     rows = DataSource.objects.for_company(source.company_id).with_tables()
     source = rows.select_for_update().get(pk=source.pk)
+    before = _told(source)
     if source_name is not None:
         source.source_name = source_name
     merged = {**source.connection_config, **(connection_config or {})}
@@ -209,20 +215,32 @@ def update_source(
         key: value for key, value in merged.items() if value is not None
     }
     source.save(update_fields=["source_name", "connection_config", "updated_at"])
+    changes = changes_between(before, _told(source))
+    publish(_event(DATA_SOURCE_UPDATED, source, changes=changes))
     return source
 
 
 @transaction.atomic
 def delete_source(source: DataSource) -> None:
     """Its files go once the row is gone for good."""
-    event = _event(DATA_SOURCE_DELETED, source)
+    changes = changes_between(_told(source), {})
+    event = _event(DATA_SOURCE_DELETED, source, changes=changes)
     folder_of = DataSource(pk=source.pk, company_id=source.company_id)
     source.delete()
     publish(event)
     transaction.on_commit(folder_of.remove_files)
 
 
-def _event(kind: str, source: DataSource) -> Event:
+def _told(source: DataSource) -> dict[str, Any]:
+    """What the audit log knows of a source, setting by setting. It hides those that are secret by their names."""
+    config = source.connection_config
+    return {
+        "source_name": source.source_name,
+        **{f"connection_config.{key}": config[key] for key in config},
+    }
+
+
+def _event(kind: str, source: DataSource, **data: Any) -> Event:
     return Event(
         kind,
         source.company_id,
@@ -231,5 +249,6 @@ def _event(kind: str, source: DataSource) -> Event:
             "connection_id": source.pk,
             "source_name": source.source_name,
             "source_type": source.source_type,
+            **data,
         },
     )

@@ -11,11 +11,13 @@ from itertools import count
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
+from accounts.models import AuditEntry
 from accounts.services.keys import create_api_key
 from agents import services as agents
 from agents.models import AgentExecution
@@ -103,6 +105,18 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("api-key", "create"): {"name": "New", "permissions": ["admin"]},
     ("workflow", "create"): {"name": "New", **GRAPH},
     ("agent", "create"): {"name": "New", "type": "support"},
+    ("agent", "update"): {"name": "Changed"},
+    ("agent", "partial_update"): {"name": "Changed"},
+    ("workflow", "update"): {"name": "Changed"},
+    ("workflow", "partial_update"): {"name": "Changed"},
+    ("data-source", "update"): {"source_name": "Changed"},
+    ("data-source", "partial_update"): {"source_name": "Changed"},
+    ("auth", "register"): {
+        "email": "new@example.com",
+        "password": "correct horse battery staple",
+        "full_name": "New",
+        "company_name": "New",
+    },
     ("agent", "execute"): {"input": "Hello"},
     ("agent", "preview_test"): {"input": "Hello"},
 }
@@ -114,6 +128,33 @@ CHILDREN: dict[tuple[str, str], Callable[[Person, str], Any]] = {
     ("agent", "executions"): make_agent_execution,
 }
 """For each nested list: adds a row to it."""
+
+CHANGED: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
+    ("data-source", "upload"): lambda: {
+        "data": {"file": SimpleUploadedFile("orders.csv", b"id,total\n1,2\n")},
+        "format": "multipart",
+    },
+}
+"""For each basename and action that takes something else than JSON: what to send."""
+
+TRACES: dict[tuple[str, str], list[str]] = {
+    ("auth", "register"): [
+        "company.created",
+        "subscription.changed",
+        "user.registered",
+    ],
+    ("auth", "login"): [],
+    ("auth", "refresh"): [],
+    ("auth", "logout"): [],
+    ("agent", "execute"): [],
+    ("agent", "preview_test"): [],
+    ("workflow", "execute"): [],
+    ("workflow", "trigger"): [],
+    ("data-source", "query"): [],
+    ("data-source", "test_connection"): [],
+}
+"""The calls that are not a GET and leave another trace in the audit log than one entry: those that change nothing (runs and questions are none), and those
+that make several things at once."""
 
 
 # --- The routes, out of the URL conf ---
@@ -657,3 +698,43 @@ def test_a_head_is_a_get_without_its_body(call, by, alice):
 def test_options_do_not_crash(call, by, alice):
     answer = by(alice).options(call.path(call.own_id(alice)))
     assert answer.status_code == 200
+
+
+# --- What is kept of it ---
+
+
+@each(call for call in CALLS if call.method != "GET")
+def test_a_change_leaves_one_entry_in_the_audit_log(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    known = set(AuditEntry.unscoped.values_list("pk", flat=True))
+    extra = CHANGED.get((call.basename, call.action), dict)()
+    answer = call.send(client, pk=pk, **extra)
+    left = AuditEntry.unscoped.exclude(pk__in=known).order_by("type")
+    expected = TRACES.get((call.basename, call.action))
+    if expected != []:
+        assert answer.status_code < 400, (
+            f"{call}: add a body that passes for {(call.basename, call.action)!r} to BODIES in tests/test_api_contract.py. It said: {answer.content[:300]!r}"
+        )
+    if expected is not None:
+        assert [entry.type for entry in left] == expected
+        return
+    (entry,) = left
+    assert entry.company_id == alice.company.pk
+    assert entry.user_id == alice.user.pk
+    assert entry.api_key_id.startswith("key_")
+    assert entry.request_id == answer["X-Request-ID"]
+    assert entry.address == client.defaults["REMOTE_ADDR"]
+    assert entry.resource_id, f"{entry.type}: its data names no {entry.resource_type}"
+    if pk and call.template.endswith("{pk}"):
+        assert entry.resource_id == pk
+
+
+@each(call for call in CALLS if call.method != "GET" and call.level != "public")
+def test_what_is_refused_leaves_no_entry(call, by, alice):
+    client = by(alice)
+    known = AuditEntry.unscoped.count()
+    answer = client.generic_call(
+        call.method, call.path(), data="{", content_type="application/json"
+    )
+    assert answer.status_code >= 400
+    assert AuditEntry.unscoped.count() == known

@@ -1,3 +1,4 @@
+from accounts.models.audit import AuditEntry, AuditHead
 from accounts.models.companies import LEVELS, Company, Membership, Role
 from accounts.models.keys import ApiKey
 from accounts.models.mail import Mail, MailedToken, Purpose
@@ -7,6 +8,8 @@ from accounts.models.sessions import RefreshToken
 __all__ = [
     "LEVELS",
     "ApiKey",
+    "AuditEntry",
+    "AuditHead",
     "Company",
     "Mail",
     "MailedToken",

@@ -64,7 +64,14 @@ def create_api_key(
         Event(
             events.API_KEY_CREATED,
             membership.company_id,
-            {"api_key_id": api_key.pk, "permissions": api_key.permissions},
+            {
+                "api_key_id": api_key.pk,
+                "permissions": api_key.permissions,
+                "changes": {
+                    "name": [None, api_key.name],
+                    "permissions": [None, api_key.permissions],
+                },
+            },
         )
     )
     return NewKey(api_key, secret)
@@ -73,7 +80,17 @@ def create_api_key(
 @transaction.atomic
 def delete_api_key(api_key: ApiKey) -> None:
     publish(
-        Event(events.API_KEY_DELETED, api_key.company_id, {"api_key_id": api_key.pk})
+        Event(
+            events.API_KEY_DELETED,
+            api_key.company_id,
+            {
+                "api_key_id": api_key.pk,
+                "changes": {
+                    "name": [api_key.name, None],
+                    "permissions": [api_key.permissions, None],
+                },
+            },
+        )
     )
     api_key.delete()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -9,7 +11,7 @@ from django.db import IntegrityError, transaction
 from accounts import events
 from accounts.models import Company, Membership, Role, User, normalise_email
 from accounts.services.sessions import Session, open_session
-from craft.events import Event, publish
+from craft.events import Event, acting, current_actor, publish
 from craft.exceptions import ConflictError, InvalidError
 
 
@@ -37,14 +39,10 @@ def _create_company(user: User, name: str) -> Membership:
     membership = Membership.objects.create(
         user=user, company=company, role=Role.ADMIN, is_owner=True
     )
-    publish(
-        Event(
-            events.COMPANY_CREATED,
-            company.pk,
-            {"company_id": company.pk, "name": company.name},
-        )
-    )
-    publish(Event(events.USER_REGISTERED, company.pk, {"user_id": user.pk}))
+    made = {"company_id": company.pk, "name": company.name}
+    with acting(replace(current_actor.get(), user_id=user.pk)):
+        publish(Event(events.COMPANY_CREATED, company.pk, made))
+        publish(Event(events.USER_REGISTERED, company.pk, {"user_id": user.pk}))
     return membership
 
 

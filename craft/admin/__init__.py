@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any
 
@@ -22,8 +22,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from craft.admin.shown import DASH, as_id, as_link, as_moment
-from craft.api.limits import address_of
-from craft.events import Actor, current_actor
+from craft.events import current_actor
 from craft.fields import IdField
 
 AN_ID = re.compile(r"([a-z]+)_[0-9a-z]{26}")
@@ -177,7 +176,8 @@ def as_operator(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
     @wraps(view)
     def acting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
-            current_actor.set(Actor(str(request.user.pk), None, address_of(request)))
+            actor = replace(current_actor.get(), user_id=str(request.user.pk))
+            current_actor.set(actor)
         return view(request, *args, **kwargs)
 
     return acting

@@ -308,7 +308,8 @@ def announce(execution: Execution) -> None:
         "status": execution.status,
         "error": execution.error,
     }
-    publish(Event(ENDED_EVENTS[Status(execution.status)], execution.company_id, data))
+    kind = ENDED_EVENTS[Status(execution.status)]
+    publish(Event(kind, execution.company_id, data, is_change=False))
 
 
 def end_unclaimed(

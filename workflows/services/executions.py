@@ -19,10 +19,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Company, User
+from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
 from workflows.engine import journal, slices
+from workflows.events import EXECUTION_CANCEL_REQUESTED
 from workflows.models import Execution, Workflow
 
 MAX_BATCH = 64
@@ -193,9 +195,16 @@ def request_cancel(execution: Execution) -> None:
     """End it where no process runs it; otherwise tell the process, and don't wait. Raises ConflictError when it is over."""
     if execution.is_over:
         raise ConflictError(f"This execution is {execution.status} already.")
-    Execution.unscoped.filter(pk=execution.pk, cancel_requested_at=None).update(
-        cancel_requested_at=Now()
-    )
+    with transaction.atomic():
+        unasked = Execution.unscoped.filter(pk=execution.pk, cancel_requested_at=None)
+        if unasked.update(cancel_requested_at=Now()):
+            data = {
+                "execution_id": execution.pk,
+                "workflow_id": execution.workflow_id,
+                "status": execution.status,
+            }
+            kind = EXECUTION_CANCEL_REQUESTED
+            publish(Event(kind, execution.company_id, data))
     execution.refresh_from_db()
     if not journal.end_unclaimed(execution, status=Status.CANCELLED):
         slices.held_here.cancel(execution.pk)

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Company, User
-from craft.events import Event, publish
+from craft.events import Event, changes_between, publish
 from craft.exceptions import InvalidError
 from workflows import events
 from workflows.engine.graph import GraphError, compile_graph, compile_steps
@@ -38,10 +38,31 @@ def create_workflow(*, company: Company, user: User | None, **fields: Any) -> Wo
         Event(
             events.WORKFLOW_CREATED,
             company.pk,
-            {"workflow_id": workflow.pk, "name": workflow.name},
+            {
+                "workflow_id": workflow.pk,
+                "name": workflow.name,
+                "changes": changes_between({}, told(workflow)),
+            },
         )
     )
     return workflow
+
+
+def told(workflow: Workflow) -> dict[str, Any]:
+    """What the audit log knows of a workflow. What it does is told by the number of its version, which is never changed."""
+    fields = (
+        "name",
+        "description",
+        "status",
+        "trigger",
+        "category",
+        "tags",
+        "public",
+    )
+    return {
+        **{name: getattr(workflow, name) for name in fields},
+        "version": current_version(workflow).number,
+    }
 
 
 @transaction.atomic
@@ -50,7 +71,7 @@ def update_workflow(
 ) -> Workflow:
     """Changes what is named. A change of the graph is a new version; executions under way keep theirs."""
     workflow = lock(workflow)
-    was_live = workflow.is_live
+    was_live, before = workflow.is_live, told(workflow)
     graph = {name: changes.pop(name) for name in GRAPH_FIELDS if name in changes}
     if "status" in changes:
         changes["status"] = check_status(
@@ -78,7 +99,11 @@ def update_workflow(
         Event(
             news,
             workflow.company_id,
-            {"workflow_id": workflow.pk, "changed": sorted([*changes, *graph])},
+            {
+                "workflow_id": workflow.pk,
+                "changed": sorted([*changes, *graph]),
+                "changes": changes_between(before, told(workflow)),
+            },
         )
     )
     return workflow
@@ -90,7 +115,11 @@ def delete_workflow(workflow: Workflow) -> None:
         Event(
             events.WORKFLOW_DELETED,
             workflow.company_id,
-            {"workflow_id": workflow.pk, "name": workflow.name},
+            {
+                "workflow_id": workflow.pk,
+                "name": workflow.name,
+                "changes": changes_between(told(workflow), {}),
+            },
         )
     )
     workflow.delete()

@@ -32,7 +32,9 @@ def test_a_plan_is_changed_by_the_service(console, alice):
     plan = Plan.objects.get(slug="agents-starter")
     data = {"plan": plan.pk, "status": "active"}
     assert console.post(page(subscription), data).status_code == 302
-    assert news == [{"plan": "agents-starter", "status": "active"}]
+    (told,) = news
+    assert (told["plan"], told["status"]) == ("agents-starter", "active")
+    assert told["changes"] == {"plan": ["agents-enterprise", "agents-starter"]}
     assert get_windows(alice.company)[0].limit == plan.per_hour
 
 

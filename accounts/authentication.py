@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from django.http import HttpRequest
 from rest_framework import authentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import Company, Membership, Role, User
-from accounts.services.keys import find_api_key
+from accounts.models import ApiKey, Company, KeyMode, Membership, Role, User
+from accounts.services.keys import KEY_PREFIXES
+from accounts.services.recognition import recognise_key
+from craft.api.limits import address_of
 from craft.events import current_actor
-
-KEY_PREFIXES = ("cv_live_", "cv_test_", "ak_live_", "ak_test_")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,11 @@ class Credentials:
     membership: Membership
     levels: frozenset[str]
     kind: Literal["key", "token", "session"]
-    api_key_id: str | None = None
+    api_key: ApiKey | None = None
+
+    @property
+    def api_key_id(self) -> str | None:
+        return self.api_key.pk if self.api_key else None
 
     @property
     def company(self) -> Company:
@@ -51,7 +55,9 @@ class BearerAuthentication(authentication.BaseAuthentication):
                 "Send your key as: Authorization: Bearer YOUR_API_KEY"
             )
         credentials = (
-            by_key(secret) if secret.startswith(KEY_PREFIXES) else by_token(secret)
+            by_key(secret, address_of(request._request))
+            if secret.startswith(KEY_PREFIXES)
+            else by_token(secret)
         )
         return admit(request, credentials)
 
@@ -84,15 +90,21 @@ def credentials_of(request: Request) -> Credentials:
     return credentials
 
 
-def by_key(secret: str) -> Credentials:
-    api_key = find_api_key(secret)
+def by_key(secret: str, address: str) -> Credentials:
+    api_key = recognise_key(secret)
     if api_key is None:
         raise AuthenticationFailed(
             "This API key is not valid: it was mistyped, deleted, or belongs to another installation."
         )
-    api_key.touch()
-    levels = frozenset(api_key.permissions) & Role(api_key.membership.role).levels
-    return Credentials(api_key.membership, levels, "key", api_key.pk)
+    if api_key.is_expired:
+        raise AuthenticationFailed("This API key has expired. Make another one.")
+    if api_key.mode == KeyMode.TEST:
+        raise AuthenticationFailed("This installation has no sandbox for test keys.")
+    if not api_key.admits(address):
+        raise PermissionDenied(f"This API key may not be used from {address}.")
+    membership = api_key.membership
+    levels = frozenset(api_key.permissions) & Role(membership.role).levels
+    return Credentials(membership, levels, "key", api_key)
 
 
 def by_token(text: str) -> Credentials:

@@ -22,3 +22,10 @@ def sweep() -> None:
     from accounts.services import mail
 
     mail.sweep()
+
+
+@shared_task(name="accounts.tasks.write_key_uses")
+def write_key_uses(*, uses: dict[str, str]) -> None:
+    from accounts.services import keys
+
+    keys.write_uses(uses)

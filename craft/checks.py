@@ -35,6 +35,12 @@ def check_secrets(**_: Any) -> Iterator[CheckMessage]:
             hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"',
             id="craft.E002",
         )
+    if len(settings.API_KEY_PEPPER) < SECRET_LENGTH:
+        yield Error(
+            f"CRAFT_API_KEY_PEPPER has {len(settings.API_KEY_PEPPER)} characters; fewer than {SECRET_LENGTH} can be guessed.",
+            hint="Set it to random characters and never change it, or leave it out: then it is derived from CRAFT_SECRET_KEY.",
+            id="craft.E031",
+        )
 
 
 @register(Tags.security)

@@ -1,5 +1,6 @@
 """Every setting, read from the environment; `docs/configuration.md` describes each. Combinations that can't work stop the start (`craft/checks.py`)."""
 
+import hmac
 import os
 import secrets
 import sys
@@ -48,6 +49,10 @@ PUBLIC_URL = env.str("CRAFT_PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rst
 SECRET_KEY = env.str("CRAFT_SECRET_KEY", default="") or _kept_secret("secret_key")
 SECRET_KEY_IS_SHARED = bool(env.str("CRAFT_SECRET_KEY", default=""))
 ENCRYPTION_KEYS = env.str("CRAFT_ENCRYPTION_KEYS", default="")
+API_KEY_PEPPER = (
+    env.str("CRAFT_API_KEY_PEPPER", default="")
+    or hmac.new(SECRET_KEY.encode(), b"craft.api-keys", "sha256").hexdigest()
+)
 DEBUG = False
 
 ALLOWED_HOSTS = [
@@ -144,6 +149,7 @@ CACHES: dict[str, dict[str, object]] = {
         {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
         }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

@@ -59,13 +59,14 @@ def make_person(
     )
 
 
-def make_key(person: Person, *permissions: str, look: str = "cv") -> str:
+def make_key(person: Person, *permissions: str, look: str = "cv", **fields: Any) -> str:
     new = keys.create_api_key(
         membership=person.membership,
         name=f"Key {next(_numbers)}",
         permissions=list(permissions or ("read", "write", "admin")),
         look=look,
-        granted=frozenset({"read", "write", "admin"}),
+        by=keys.Grantor(frozenset({"read", "write", "admin"})),
+        **fields,
     )
     return new.secret
 

@@ -18,7 +18,7 @@ from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry
-from accounts.services.keys import create_api_key
+from accounts.services.keys import Grantor, create_api_key
 from agents import services as agents
 from agents.models import AgentExecution
 from billing.services import set_plan
@@ -42,7 +42,7 @@ def make_api_key(person: Person) -> str:
         name="Another",
         permissions=["read"],
         look="cv",
-        granted=frozenset({"read"}),
+        by=Grantor(frozenset({"read"})),
     )
     return new.api_key.pk
 

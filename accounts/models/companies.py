@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from accounts.models.access import AccessModel, AccessQuerySet
 from accounts.models.people import User
 from craft.models import BaseModel
 
@@ -24,10 +25,17 @@ LEVELS = {
 }
 
 
-class Company(BaseModel):
+class CompanyRows(AccessQuerySet["Company"]):
+    def company_ids(self) -> set[int]:
+        return set(self.values_list("pk", flat=True))
+
+
+class Company(AccessModel, BaseModel):
     """A tenant. Its id is an integer, as the API documents it."""
 
     name = models.CharField(max_length=200)
+
+    objects = CompanyRows.as_manager()
 
     class Meta:
         verbose_name_plural = "companies"
@@ -35,8 +43,16 @@ class Company(BaseModel):
     def __str__(self) -> str:
         return self.name
 
+    def company_ids(self) -> set[int]:
+        return {self.pk}
 
-class Membership(BaseModel):
+
+class MembershipQuerySet(AccessQuerySet["Membership"]):
+    def company_ids(self) -> set[int]:
+        return set(self.values_list("company_id", flat=True))
+
+
+class Membership(AccessModel, BaseModel):
     """A person's place in a company."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
@@ -45,6 +61,8 @@ class Membership(BaseModel):
     )
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     is_owner = models.BooleanField(default=False)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -61,3 +79,6 @@ class Membership(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.company} ({self.role})"
+
+    def company_ids(self) -> set[int]:
+        return {self.company_id}

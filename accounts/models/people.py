@@ -6,11 +6,24 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 
+from accounts.models.access import AccessModel, AccessQuerySet
 from craft.fields import IdField
 from craft.models import BaseModel
 
 
+class UserQuerySet(AccessQuerySet["User"]):
+    def company_ids(self) -> set[int]:
+        return set(
+            self.exclude(memberships=None).values_list(
+                "memberships__company_id", flat=True
+            )
+        )
+
+
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
     def create_user(
         self, email: str, password: str | None = None, **fields: Any
     ) -> User:
@@ -40,7 +53,7 @@ def normalise_email(email: str) -> str:
     return email.strip().lower()
 
 
-class User(AbstractBaseUser, PermissionsMixin, BaseModel):
+class User(AccessModel, AbstractBaseUser, PermissionsMixin, BaseModel):
     """A person, who logs in by e-mail."""
 
     id = IdField("user")
@@ -58,9 +71,13 @@ class User(AbstractBaseUser, PermissionsMixin, BaseModel):
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
+    without_access = frozenset({"last_login"})
 
     def __str__(self) -> str:
         return self.email
+
+    def company_ids(self) -> set[int]:
+        return UserQuerySet(User).filter(pk=self.pk).company_ids()
 
     def get_full_name(self) -> str:
         return self.full_name or self.email

@@ -33,7 +33,7 @@ session = people.register(
 membership = session.membership
 set_plan(company=membership.company, slug="agents-enterprise")
 key = keys.create_api_key(
-    membership=membership, name="rig", permissions=["read", "write", "admin"], look="ak", granted=frozenset(["read", "write", "admin"])
+    membership=membership, name="rig", permissions=["read", "write", "admin"], look="ak", by=keys.Grantor(frozenset(["read", "write", "admin"]))
 )
 print("KEY", key.secret)
 """

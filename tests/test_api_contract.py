@@ -40,9 +40,9 @@ def make_api_key(person: Person) -> str:
     new = create_api_key(
         membership=person.membership,
         name="Another",
-        permissions=["read"],
+        permissions=["admin"],
         look="cv",
-        by=Grantor(frozenset({"read"})),
+        by=Grantor(frozenset({"admin"})),
     )
     return new.api_key.pk
 

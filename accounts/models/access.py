@@ -15,12 +15,16 @@ from craft import stamps
 M = TypeVar("M", bound=models.Model)
 
 
+ANYBODY = "access"
+
+
 def access_subject(company_id: int) -> str:
     return f"access:{company_id}"
 
 
 def changing_access(company_ids: Iterable[int]) -> AbstractContextManager[None]:
-    return stamps.changing({access_subject(company_id) for company_id in company_ids})
+    own = {access_subject(company_id) for company_id in company_ids}
+    return stamps.changing(own | {ANYBODY} if own else own)
 
 
 class AccessQuerySet(models.QuerySet[M]):

@@ -18,9 +18,13 @@ class KeyMode(models.TextChoices):
     TEST = "test", "Test"
 
 
-class ApiKeyQuerySet(CompanyQuerySet["ApiKey"], AccessQuerySet["ApiKey"]):  # type: ignore[override]  # the plugin gives each base its own as_manager
+class ApiKeyRows(AccessQuerySet["ApiKey"]):
     def company_ids(self) -> set[int]:
         return set(self.values_list("company_id", flat=True))
+
+
+class ApiKeyQuerySet(CompanyQuerySet["ApiKey"], ApiKeyRows):  # type: ignore[override]  # the plugin gives each base its own as_manager
+    pass
 
 
 class ApiKey(AccessModel, CompanyModel):
@@ -48,7 +52,7 @@ class ApiKey(AccessModel, CompanyModel):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = GuardedManager.from_queryset(ApiKeyQuerySet)()
-    unscoped: ClassVar[Any] = models.Manager.from_queryset(ApiKeyQuerySet)()
+    unscoped: ClassVar[Any] = models.Manager.from_queryset(ApiKeyRows)()
 
     without_access = frozenset({"last_used_at"})
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts import tasks
 from accounts.models import ApiKey
-from accounts.models.access import access_subject
+from accounts.models.access import ANYBODY, access_subject
 from accounts.services.keys import digest_of_key, find_by_digest, is_well_formed_key
 from craft import stamps
 from craft.leases import Doorbell
@@ -57,12 +57,17 @@ def recognise_key(text: str) -> ApiKey | None:
 
 
 def _look_up(digest: str, kept: _Kept | None) -> ApiKey | None:
-    # The stamp is read before the row. Of a key never seen, nobody knows yet whose stamp that is: it is remembered from its second use.
+    """Stamps are read before the row. Of a key never seen, nobody knows yet whose stamp that is: its own counts if nobody's access changed meanwhile."""
     stamp = _stamp_for(kept.api_key) if kept else None
+    anybodys = None if kept else stamps.current(ANYBODY)
     api_key = find_by_digest(digest)
     if api_key is None:
         _kept.pop(digest, None)
         return None
+    if anybodys is not None:
+        stamp = _stamp_for(api_key)
+        if stamps.current(ANYBODY) != anybodys:
+            stamp = None
     if len(_kept) >= MOST_KEPT:
         _kept.clear()
     _kept[digest] = _Kept(api_key, stamp, time.monotonic() + KEEP_SECONDS)

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, User
-from accounts.services.keys import make_key, write_uses
+from accounts.services.keys import KEY_PREFIXES, make_key, write_uses
 from accounts.services.recognition import Uses, recognise_key
 from tests.factories import make_key as give_key
 
@@ -472,7 +473,7 @@ def test_a_key_costs_one_query_and_none_while_it_is_remembered(
         with CaptureQueriesContext(connection) as asked:
             assert recognise_key(secret).membership == alice.membership
         costs.append(len(asked))
-    assert costs == [1, 1, 0, 0]
+    assert costs == [1, 0, 0, 0]
 
 
 def test_who_holds_a_remembered_key_changes_nothing_for_others(
@@ -558,3 +559,19 @@ def test_signing_in_and_being_used_change_nothing_that_is_remembered(
     with CaptureQueriesContext(connection) as asked:
         assert recognise_key(secret)
     assert not asked.captured_queries
+
+
+# --- The page for secret scanners ---
+
+
+def test_the_pattern_and_the_checksum_of_the_page_are_those_of_keys():
+    page = (settings.BASE_DIR / "docs/keys.md").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"^```\n(.*?)\n```$", page, re.MULTILINE)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(code, names)  # noqa: S102  # of our own page
+    (example,) = re.findall(r"^`(cv_test_\w+)` passes", page, re.MULTILINE)
+    for key in (example, *(make_key(prefix) for prefix in KEY_PREFIXES)):
+        assert re.fullmatch(pattern, key)
+        assert names["is_key"](key)
+        assert not names["is_key"](key[:-1] + ("a" if key[-1] != "a" else "b"))

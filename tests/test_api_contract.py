@@ -106,6 +106,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("workflow", "create"): {"name": "New", **GRAPH},
     ("agent", "create"): {"name": "New", "type": "support"},
     ("agent", "update"): {"name": "Changed"},
+    ("api-key", "update"): {"name": "Changed"},
+    ("api-key", "partial_update"): {"name": "Changed"},
     ("agent", "partial_update"): {"name": "Changed"},
     ("workflow", "update"): {"name": "Changed"},
     ("workflow", "partial_update"): {"name": "Changed"},

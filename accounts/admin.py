@@ -4,21 +4,32 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import action as unfold_action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
-from accounts.models import ApiKey, Company, Mail, Membership, User, normalise_email
+from accounts.models import (
+    ApiKey,
+    AuditEntry,
+    Company,
+    Mail,
+    Membership,
+    User,
+    normalise_email,
+)
+from accounts.services.audit import verify_audit_log
 from accounts.services.keys import delete_api_key
 from accounts.services.mail import render
 from craft.admin import (
@@ -32,6 +43,8 @@ from craft.admin.navigation import company_columns
 from craft.admin.shown import (
     as_badge,
     as_figure,
+    as_id,
+    as_json,
     as_link,
     as_moment,
     as_quiet,
@@ -39,6 +52,8 @@ from craft.admin.shown import (
     joined,
     list_of,
 )
+
+FAULTS_SHOWN = 10
 
 admin.site.unregister(Group)  # there is one kind of operator
 
@@ -378,3 +393,93 @@ class MailAdmin(ReadOnlyAdmin):
         if mail.token is not None and not settings.MAIL_IS_KEPT:
             text = text.replace(mail.token.text, "…")
         return format_html('<pre style="white-space:pre-wrap">{}</pre>', text)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """What changed in the companies, and who did it. Nobody edits it; its chain tells whether somebody did all the same."""
+
+    list_display = ["moment", "type", "thing", "of_company", "who", "place"]
+    list_filter = ["type", ("company", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    list_select_related = ["company"]
+    search_fields = ["=resource_id", "=user_id", "=api_key_id", "=request_id"]
+    is_found_by_id_only = True
+    ordering = ["-id"]
+    fields = [
+        "moment",
+        "type",
+        "thing",
+        "of_company",
+        "who",
+        "api_key_id",
+        "ip",
+        "agent",
+        "request_id",
+        "told",
+        "changed",
+        "place",
+        "link",
+    ]
+    readonly_fields = fields
+    actions_list = ["verify"]
+    empty_hint = "Each change in a company leaves an entry here."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        rows: QuerySet[AuditEntry] = super().get_queryset(request)
+        return rows.select_related("company").with_actor()  # type: ignore[attr-defined,no-any-return]  # of its own query set
+
+    @unfold_action(description="Verify", url_path="verify", icon="verified_user")
+    def verify(self, request: HttpRequest) -> HttpResponse:
+        """Read the log of each company, and say whether it is as it was written."""
+        count, is_whole = 0, True
+        for company in Company.objects.order_by("pk"):
+            result = verify_audit_log(company)
+            count += result.checked
+            for fault in result.faults[:FAULTS_SHOWN]:
+                messages.error(request, f"{company}: {fault}")
+            is_whole = is_whole and result.is_whole
+        if is_whole:
+            messages.success(
+                request,
+                f"All {count} entries are as they were written, and none is missing.",
+            )
+        return redirect(list_of(AuditEntry))
+
+    @admin.display(description="When", ordering="id")
+    def moment(self, entry: AuditEntry) -> SafeString:
+        return as_moment(entry.created_at)
+
+    @admin.display(description="Resource")
+    def thing(self, entry: AuditEntry) -> SafeString | str:
+        return as_id(entry.resource_id) if entry.resource_id else ""
+
+    @admin.display(description="Company", ordering="company__name")
+    def of_company(self, entry: AuditEntry) -> SafeString:
+        return as_row_link(entry.company)
+
+    @admin.display(description="By")
+    def who(self, entry: Any) -> str:
+        return str(entry.actor_email or entry.user_id or "Craft")
+
+    @admin.display(description="Address")
+    def ip(self, entry: AuditEntry) -> str:
+        return entry.address
+
+    @admin.display(description="User agent")
+    def agent(self, entry: AuditEntry) -> str:
+        return entry.user_agent
+
+    @admin.display(description="Said of it")
+    def told(self, entry: AuditEntry) -> SafeString:
+        return as_json(entry.data)
+
+    @admin.display(description="Before and after")
+    def changed(self, entry: AuditEntry) -> SafeString:
+        return as_json(entry.changes)
+
+    @admin.display(description="Place", ordering="sequence")
+    def place(self, entry: AuditEntry) -> SafeString | str:
+        if entry.sequence is None:
+            return as_quiet("not sealed yet")
+        return str(entry.sequence)

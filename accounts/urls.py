@@ -1,9 +1,11 @@
 from accounts.views.account import AccountViewSet
+from accounts.views.audit import AuditViewSet
 from accounts.views.auth import AuthViewSet
 from accounts.views.keys import ApiKeyViewSet
 
 routes = [
     ("auth", AuthViewSet, "auth"),
     ("account", AccountViewSet, "account"),
+    ("account/audit-log", AuditViewSet, "audit-entry"),
     ("account/api-keys", ApiKeyViewSet, "api-key"),
 ]

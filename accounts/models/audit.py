@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts.models.people import User
 from craft.fields import IdField
 from craft.models import CompanyModel, CompanyQuerySet, GuardedManager
 
@@ -32,6 +33,11 @@ class AuditEntryQuerySet(CompanyQuerySet["AuditEntry"]):
 
     def unsealed(self) -> AuditEntryQuerySet:
         return self.filter(sequence=None)
+
+    def with_actor(self) -> AuditEntryQuerySet:
+        """With the e-mail of who did it, while that person has an account."""
+        people = User.objects.filter(pk=models.OuterRef("user_id"))
+        return self.annotate(actor_email=models.Subquery(people.values("email")[:1]))
 
 
 class AuditEntry(CompanyModel):

@@ -39,7 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 """Group -> model -> icon. A model that no app has yet, or that the console does not show, is left out."""
 
-TITLES = {"admin.logentry": "Operator log"}
+TITLES = {"accounts.auditentry": "Audit log", "admin.logentry": "Operator log"}
 FOUND_PER_KIND = 5
 SHORTEST_SEARCH = 2
 

@@ -1,13 +1,18 @@
 """The audit log: what it keeps, what it never keeps, and that nobody can quietly change it."""
 
+import csv
+import io
 import json
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEntry, AuditHead
+from accounts.models import AuditEntry, AuditHead, User
 from accounts.models.audit import AppendOnlyError
 from accounts.services import audit
 from accounts.services.audit import (
@@ -16,7 +21,7 @@ from accounts.services.audit import (
     verify_audit_log,
 )
 from craft.events import Event, publish
-from tests.factories import make_key, make_workflow
+from tests.factories import PASSWORD, make_key, make_workflow
 
 GRAPH = {"nodes": [{"id": "begin", "type": "input"}], "edges": []}
 
@@ -320,3 +325,149 @@ def test_no_change_waits_for_the_sealer(alice, transactional_db):
             cursor.execute("SET LOCAL lock_timeout = '100ms'")
         happen(alice)
     assert seal_entries() >= 1
+
+
+# --- Reading it ---
+
+LOG = "/api/v1/account/audit-log"
+
+
+def ids(answer):
+    assert answer.status_code == 200, answer.content
+    return [entry["id"] for entry in answer.json()["entries"]]
+
+
+def test_the_log_is_listed_newest_first_and_filtered(api, alice, bob):
+    client, theirs = api(alice), api(bob, "read", "write")
+    made = client.post("/v1/agents", {"name": "A", "type": "x"}).json()["data"]["id"]
+    theirs.patch(f"/v1/agents/{made}", {"name": "B"})
+    whole = client.get(LOG).json()
+    entry = whole["entries"][0]
+    assert entry["event"] == "agent.updated"
+    assert entry["changes"] == {"name": ["A", "B"]}
+    assert entry["actor"]["user_id"] == bob.user.pk
+    assert entry["actor"]["email"] == bob.user.email
+    assert ids(client.get(LOG, {"actor": bob.user.pk})) == [entry["id"]]
+    key = entry["actor"]["api_key_id"]
+    assert ids(client.get(LOG, {"actor": key})) == [entry["id"]]
+    assert len(ids(client.get(LOG, {"resource_id": made}))) == 2
+    assert len(ids(client.get(LOG, {"event": "agent.created"}))) == 1
+    assert client.get(LOG, {"events": "x"}).status_code == 400
+    assert client.get(f"{LOG}/{entry['id']}").json()["entry"] == entry
+
+
+def test_the_log_is_filtered_by_time(api, alice):
+    client, now = api(alice), timezone.now()
+    before, after = now - timedelta(hours=1), now + timedelta(hours=1)
+    everything = len(ids(client.get(LOG)))
+    assert everything
+    assert len(ids(client.get(LOG, {"from": before.isoformat()}))) == everything
+    assert len(ids(client.get(LOG, {"to": after.isoformat()}))) == everything
+    assert ids(client.get(LOG, {"to": before.isoformat()})) == []
+    assert ids(client.get(LOG, {"from": after.isoformat()})) == []
+    assert len(ids(client.get(LOG, {"from": "1900-01-01T00:00:00Z"}))) == everything
+    assert client.get(LOG, {"from": "yesterday"}).status_code == 400
+
+
+def test_a_walk_by_cursor_reads_each_entry_once(api, alice):
+    client = api(alice)
+    happen(alice, 25)
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 10, **({"cursor": cursor} if cursor else {})}
+        body = client.get("/v1/account/audit-log", query).json()
+        seen += [entry["id"] for entry in body["data"]]
+        cursor = body["meta"]["next_cursor"]
+        happen(alice)
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == body["meta"]["total"] - 2
+
+
+def test_only_admins_read_the_log(api, alice, bob, charlie):
+    happen(charlie)
+    assert api(bob).get(LOG).status_code == 403
+    assert api(alice, "read", "write").get(LOG).status_code == 403
+    assert api(bob).get(f"{LOG}/export").status_code == 403
+    ours = {entry.pk for entry in entries(alice)}
+    assert set(ids(api(alice).get(LOG))) >= ours
+    for kind in ("csv", "jsonl"):
+        text = b"".join(api(alice).get(f"{LOG}/export", {"format": kind})).decode()
+        assert not any(entry.pk in text for entry in entries(charlie))
+
+
+def test_the_export_streams_all_of_it(api, alice, django_assert_max_num_queries):
+    client = api(alice)
+    happen(alice, 1_200)
+    client.get(LOG)
+    with django_assert_max_num_queries(6):
+        answer = client.get(f"{LOG}/export", {"format": "jsonl"})
+        lines = b"".join(answer).decode().splitlines()
+    assert answer.streaming
+    assert answer["Content-Disposition"] == 'attachment; filename="audit-log.jsonl"'
+    found = [json.loads(line) for line in lines]
+    assert [entry["id"] for entry in found] == [entry.pk for entry in entries(alice)]
+    assert found[-1]["event"] == "thing.changed"
+
+
+def test_the_export_as_a_table_is_safe_to_open(api, alice):
+    client = api(alice)
+    client.post("/v1/agents", {"name": "A", "type": "x"}, HTTP_USER_AGENT="=1+1")
+    query = {"format": "csv", "event": "agent.created"}
+    text = b"".join(client.get(f"{LOG}/export", query)).decode()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["user_agent"] == "'=1+1"
+    assert row["email"] == alice.user.email
+    assert json.loads(row["changes"])["name"] == [None, "A"]
+    assert client.get(f"{LOG}/export", {"format": "xml"}).status_code == 400
+
+
+# --- For operators ---
+
+
+def test_the_command_says_whether_the_log_is_whole(chain, alice, charlie, capsys):
+    call_command("verify_audit_log")
+    said = capsys.readouterr().out
+    assert f"company {alice.company.pk}: whole; {len(chain)} entries" in said
+    anchor = said.splitlines()[0].rpartition(" ")[2]
+    call_command("verify_audit_log", str(alice.company.pk), anchor=anchor)
+    rows().filter(pk=chain[1].pk).update(user_id="somebody")
+    with pytest.raises(CommandError, match="not as it was written"):
+        call_command("verify_audit_log", str(alice.company.pk))
+    assert chain[1].pk in capsys.readouterr().err
+    call_command("verify_audit_log", str(charlie.company.pk))
+
+
+@pytest.mark.parametrize(
+    "given", [["999999"], ["--anchor", "5:x"], ["1", "--anchor=x"]]
+)
+def test_the_command_says_what_it_can_not_use(db, given):
+    with pytest.raises(CommandError):
+        call_command("verify_audit_log", *given)
+
+
+@pytest.fixture
+def console(db):
+    client = Client()
+    client.force_login(User.objects.create_superuser("olive@example.com", PASSWORD))
+    return client
+
+
+def test_the_console_shows_the_log_and_verifies_it(console, chain, alice):
+    listed = reverse("admin:accounts_auditentry_changelist")
+    assert "thing.changed" in console.get(listed).content.decode()
+    entry = reverse("admin:accounts_auditentry_change", args=[chain[0].pk])
+    assert console.get(entry).status_code == 200
+    assert console.post(entry, {"type": "x"}).status_code == 403
+    assert console.get(f"{entry[: -len('change/')]}delete/").status_code == 403
+    verify = reverse("admin:accounts_auditentry_verify")
+    said = console.get(verify, follow=True).content.decode()
+    assert "none is missing" in said
+    rows().filter(pk=chain[0].pk).update(user_id="somebody")
+    assert "was changed after" in console.get(verify, follow=True).content.decode()
+
+
+def test_the_console_needs_an_operator(client, chain):
+    for name in ("changelist", "verify"):
+        path = reverse(f"admin:accounts_auditentry_{name}")
+        assert client.get(path).status_code == 302

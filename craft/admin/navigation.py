@@ -35,7 +35,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "billing.subscription": "receipt_long",
         "billing.plan": "sell",
     },
-    "System": {"accounts.mail": "mail", "admin.logentry": "history"},
+    "System": {
+        "accounts.mail": "mail",
+        "accounts.auditentry": "policy",
+        "admin.logentry": "history",
+    },
 }
 """Group -> model -> icon. A model that no app has yet, or that the console does not show, is left out."""
 

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import ApiKey, Company, KeyMode, Membership, Role, User
+from accounts.models import ApiKey, Company, KeyMode, Membership, User
 from accounts.services.keys import KEY_PREFIXES
 from accounts.services.recognition import recognise_key
 from craft.api.limits import address_of
@@ -79,9 +79,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         )
         if membership is None:
             raise AuthenticationFailed("This account belongs to no company.")
-        return admit(
-            request, Credentials(membership, Role(membership.role).levels, "session")
-        )
+        return admit(request, Credentials(membership, membership.levels, "session"))
 
 
 def credentials_of(request: Request) -> Credentials:
@@ -103,7 +101,7 @@ def by_key(secret: str, address: str) -> Credentials:
     if not api_key.admits(address):
         raise PermissionDenied(f"This API key may not be used from {address}.")
     membership = api_key.membership
-    levels = frozenset(api_key.permissions) & Role(membership.role).levels
+    levels = frozenset(api_key.permissions) & membership.levels
     return Credentials(membership, levels, "key", api_key)
 
 
@@ -120,7 +118,7 @@ def by_token(text: str) -> Credentials:
     membership = found.filter(user__is_active=True).first()
     if membership is None:
         raise AuthenticationFailed("This token's person is no longer in that company.")
-    return Credentials(membership, Role(membership.role).levels, "token")
+    return Credentials(membership, membership.levels, "token")
 
 
 def admit(request: Request, credentials: Credentials) -> tuple[User, Credentials]:

@@ -5,7 +5,7 @@ from typing import Any
 import django_filters as filters
 from django.db.models import Q
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Membership, Role
 from craft.api.filters import TimeFilter
 from craft.fields import lowest_id
 
@@ -56,3 +56,19 @@ class AuditExportFilter(AuditFilter):
 
     def as_it_is(self, queryset: Any, name: str, value: str) -> Any:
         return queryset
+
+
+class MemberFilter(filters.FilterSet):
+    q = filters.CharFilter(
+        method="containing", help_text="In the name or the e-mail address, any case."
+    )
+    role = filters.ChoiceFilter(choices=Role.choices)
+
+    class Meta:
+        model = Membership
+        fields: list[str] = []
+
+    def containing(self, queryset: Any, name: str, value: str) -> Any:
+        return queryset.filter(
+            Q(user__full_name__icontains=value) | Q(user__email__icontains=value)
+        )

@@ -5,7 +5,7 @@ from rest_framework.request import Request
 
 
 class HasAccess(BasePermission):
-    """The caller may do what the viewset's `access` asks for: `public`, `read`, `write` or `admin`."""
+    """The caller may do what the viewset's `access` asks for."""
 
     message = "You may not do this."
 
@@ -23,6 +23,10 @@ class HasAccess(BasePermission):
 
 
 def refusal(level: str, kind: str) -> str:
+    if level == "owner":
+        return "Only the owner of the company may do this, signed in and not by a key."
+    if level == "person":
+        return "Only a person who is signed in may do this, not a key."
     if kind == "key":
         return f"This API key lacks the permission {level!r}, or its owner's role does."
     return f"Your role does not include {level!r}. Ask an admin of your company."

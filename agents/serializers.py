@@ -4,10 +4,15 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.models import Outlet
 from agents.llm import provider_of
 from agents.llm.base import ModelInfo
 from agents.models import Agent, AgentExecution
-from craft.api.serializers import ModelSerializer, Serializer
+from craft.api.serializers import (
+    CompanyRelatedField,
+    ModelSerializer,
+    Serializer,
+)
 from craft.exceptions import InvalidError
 from datasources.models import DataSource
 
@@ -225,12 +230,18 @@ class PreviewTestSerializer(Serializer):
 
 
 class ExecuteSerializer(PreviewTestSerializer):
-    outlet_id = serializers.CharField(
-        max_length=64, required=False, default="", allow_blank=True
+    outlet_id = CompanyRelatedField(
+        queryset=Outlet.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="On whose behalf it is asked: one of the company's outlets.",
     )
     data_sources = DataSourcesField(
         required=False, help_text="Only these of the agent's own."
     )
+
+    def validate_outlet_id(self, outlet: Outlet | None) -> str:
+        return outlet.pk if outlet else ""
 
 
 class AgentExecutionSerializer(ModelSerializer):

@@ -95,6 +95,16 @@ class BaseModel(models.Model):
     class Meta:
         abstract = True
 
+    def assign(self, values: dict[str, Any]) -> dict[str, list[Any]]:
+        """Set these fields; what changed thereby, as events tell it: `{"name": [before, after]}`."""
+        changes = {}
+        for name, value in values.items():
+            before = getattr(self, name)
+            if before != value:
+                setattr(self, name, value)
+                changes[name] = [before, value]
+        return changes
+
 
 class CompanyModel(BaseModel):
     """A row of one company."""

@@ -18,6 +18,7 @@ from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry
+from accounts.services.companies import create_outlet
 from accounts.services.keys import Grantor, create_api_key
 from agents import services as agents
 from agents.models import AgentExecution
@@ -27,7 +28,7 @@ from craft.api.schema import DOCUMENTS, build_document
 from craft.api.viewsets import level_for
 from craft.events import Event, publish
 from datasources.models import DataSource, DataTable
-from tests.factories import Person, make_workflow
+from tests.factories import Person, make_person, make_token, make_workflow
 from workflows.models import Workflow
 from workflows.services.executions import start_execution
 from workflows.services.workflows import update_workflow
@@ -84,6 +85,15 @@ def make_agent_execution(person: Person, agent_id: str) -> None:
     )
 
 
+def make_member(person: Person) -> str:
+    """Who is no owner, so that they can be removed."""
+    return make_person(company=person.company, role="viewer").user.pk
+
+
+def make_outlet(person: Person) -> str:
+    return create_outlet(company=person.company, name="Main Store").pk
+
+
 def make_data_source(person: Person) -> str:
     source = DataSource.objects.create(company=person.company, source_name="Orders")
     DataTable.objects.create(company=person.company, source=source, name="orders")
@@ -102,6 +112,9 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "execution": make_execution,
     "agent": make_agent,
     "data-source": make_data_source,
+    "company": lambda person: str(person.company.pk),
+    "member": make_member,
+    "outlet": make_outlet,
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
@@ -128,6 +141,16 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("agent", "execute"): {"input": "Hello"},
     ("agent", "preview_test"): {"input": "Hello"},
+    ("company", "update"): {"name": "Changed"},
+    ("company", "partial_update"): {"name": "Changed"},
+    ("company", "transfer_ownership"): {"user_id": "user_none"},
+    ("member", "update"): {"role": "member"},
+    ("member", "partial_update"): {"role": "member"},
+    ("outlet", "update"): {"name": "Changed"},
+    ("outlet", "partial_update"): {"name": "Changed"},
+    ("account", "change_profile"): {"full_name": "Changed"},
+    ("account", "put_profile"): {"full_name": "Changed"},
+    ("outlet", "create"): {"name": "New"},
 }
 """For each basename and action that wants a body: one that passes."""
 
@@ -155,6 +178,7 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("auth", "login"): [],
     ("auth", "refresh"): [],
     ("auth", "logout"): [],
+    ("company", "transfer_ownership"): [],  # to nobody; tests/accounts/test_members.py
     ("agent", "execute"): [],
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
@@ -227,16 +251,22 @@ class Call:
         schema = schemas.get(reference.rpartition("/")[2], {})
         return schema.get("additionalProperties") is False
 
-    def path(self, pk: str = "none_01") -> str:
-        assert self.template.count("{") == self.has_id, (
-            f"{self}: only {{pk}} is known to this test; teach it the other part of the path."
+    def path(self, pk: str = "none_01", client: Any = None) -> str:
+        """Below `/companies/{company_id}`: of the company that calls."""
+        known = self.template.replace("{pk}", "").replace("{company_id}", "")
+        assert "{" not in known, (
+            f"{self}: only {{pk}} and {{company_id}} are known to this test; teach it the other part of the path."
         )
-        return self.template.replace("{pk}", pk)
+        company_id = str(getattr(client, "company_id", 1))
+        path = self.template.replace("{company_id}", company_id)
+        return path.replace("{pk}", pk)
 
     def send(self, client: APIClient, pk: str = "none_01", **extra: Any) -> Any:
         if self.method != "GET" and not extra:
             extra = {"data": self.body, "format": "json"}
-        return client.generic_call(self.method, self.path(pk), **extra)
+        if self.level in {"person", "owner"}:
+            client = client.signed_in or client
+        return client.generic_call(self.method, self.path(pk, client), **extra)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -329,6 +359,9 @@ def test_both_base_paths_serve_the_same_calls():
 
 
 class Client(APIClient):
+    company_id = 1
+    signed_in: "Client | None" = None
+
     def generic_call(self, method: str, path: str, **extra: Any) -> Any:
         return getattr(self, method.lower())(path, **extra)
 
@@ -348,11 +381,20 @@ def caller(authorization: str | None = None) -> Client:
 
 @pytest.fixture
 def by(api: Any) -> Callable[..., Client]:
-    """`by(alice)` calls with a key of hers, `by(alice, "read")` with one that may read only."""
+    """`by(alice)` calls with a key of hers, or where no key is enough as `by(alice, "person")`: she herself, signed in. `by(alice, "read")` is a key
+    that may read only."""
 
     def client(person: Person, *permissions: str) -> Client:
-        header = api(person, *permissions)._credentials["HTTP_AUTHORIZATION"]
-        return caller(header)
+        if {"person", "owner"} & set(permissions):
+            made = caller(f"Bearer {make_token(person)}")
+        else:
+            header = api(person, *permissions)._credentials["HTTP_AUTHORIZATION"]
+            made = caller(header)
+            if not permissions:
+                made.signed_in = client(person, "person")
+                made.signed_in.defaults = made.defaults  # the address
+        made.company_id = person.company.pk
+        return made
 
     return client
 
@@ -412,16 +454,16 @@ def test_a_key_needs_the_permission(call, by, alice):
     assert call.level in fields["message"]
 
 
-@each(call for call in closed(CALLS) if call.level != "read")
+@each(call for call in closed(CALLS) if call.level not in {"read", "person"})
 def test_a_role_must_be_high_enough(call, by, bob, vera):
     check_problem(call, call.send(by(vera)), 403)
-    if call.level == "admin":
+    if call.level in {"admin", "owner"}:
         check_problem(call, call.send(by(bob)), 403)
 
 
 @each(closed(CALLS))
 def test_who_may_is_let_in(call, by, alice, bob, vera):
-    person = {"read": vera, "write": bob, "admin": alice}[call.level]
+    person = {"read": vera, "person": vera, "write": bob}.get(call.level, alice)
     answer = call.send(by(person, call.level), pk=call.own_id(alice))
     assert answer.status_code not in {401, 403, 405}, answer.content[:500]
     assert answer.status_code < 500 or answer.status_code in call.view.problems.get(
@@ -446,8 +488,10 @@ def test_what_is_anothers_is_as_unknown_as_what_never_was(call, by, alice, charl
     found = check_problem(call, answer, 404)
     never = check_problem(call, call.send(client), 404)
     assert {**found, "request_id": ""} == {**never, "request_id": ""}
-    detail = call.template[: call.template.index("{pk}")] + theirs
-    assert by(charlie).get(detail).status_code == 200
+    other = by(charlie)
+    head, _, _ = call.path("{pk}", other).partition("{pk}")
+    detail = head + theirs
+    assert other.get(detail).status_code == 200
 
 
 @each(call for call in CALLS if call.action == "list")
@@ -458,6 +502,16 @@ def test_a_list_holds_the_callers_own_rows_only(call, by, alice, charlie):
     ids = {row["id"] for row in rows_of(call, call.send(by(alice)))}
     assert mine in ids
     assert theirs not in ids
+
+
+@each(call for call in closed(CALLS) if "{company_id}" in call.template)
+def test_nothing_is_below_another_company(call, by, alice, charlie):
+    client = by(alice)
+    mine, theirs = call.own_id(alice), call.own_id(charlie)
+    for company_id in (charlie.company.pk, 10**9, *ODD_IDS):
+        client.company_id = company_id
+        for pk in (mine, theirs):
+            check_problem(call, call.send(client, pk=pk), 404)
 
 
 ODD_IDS = [
@@ -536,9 +590,9 @@ def test_a_body_that_is_no_object_is_refused(call, by, alice):
 @each(call for call in CALLS if call.method == "GET")
 def test_an_unknown_method_is_not_allowed(call, by, alice):
     known = {other.method for other in CALLS if other.template == call.template}
-    client = by(alice)
+    client = by(alice, "person")
     for method in METHODS - known:
-        answer = client.generic_call(method, call.path())
+        answer = client.generic_call(method, call.path(client=client))
         check_problem(call, answer, 405)
         assert set(answer["Allow"].split(", ")) >= known
 
@@ -618,7 +672,7 @@ def test_bad_paging_is_refused(call, by, alice):
     else:
         odd += ["offset=-1", "offset=x", "offset=9999999999", "page=1"]
     for query in odd:
-        answer = client.get(f"{call.path(pk)}?{query}")
+        answer = client.get(f"{call.path(pk, client)}?{query}")
         fields = check_problem(call, answer, 400)
         assert query.partition("=")[0] in fields["details"]
 
@@ -628,7 +682,7 @@ def test_no_parameter_crashes_a_list(call, by, alice):
     client, pk = by(alice), call.own_id(alice)
     for parameter in call.described["parameters"]:
         for value in ("%00", "%ff", "x" * 5_000, "%F0%9F%98%80", "", "[]", "9" * 400):
-            answer = client.get(f"{call.path(pk)}?{parameter['name']}={value}")
+            answer = client.get(f"{call.path(pk, client)}?{parameter['name']}={value}")
             if answer.status_code != 200:
                 check_problem(call, answer, 400)
 
@@ -643,7 +697,7 @@ def test_one_is_in_its_envelope(call, by, alice):
     else:
         assert set(body) == {"success", "data"}
         data = body["data"]
-    assert data["id"] == pk
+    assert str(data["id"]) == pk
 
 
 @each(call for call in CALLS if call.action == "create")
@@ -655,7 +709,7 @@ def test_what_was_made_says_where_it_is(call, by, alice):
     client = by(alice)
     made = call.send(client)
     assert made.status_code == 201, made.content[:500]
-    assert made["Location"].startswith(f"http://testserver{call.template}/")
+    assert made["Location"].startswith(f"http://testserver{call.path(client=client)}/")
     found = client.get(made["Location"])
     assert found.status_code == 200
     assert made["Location"].endswith(str(body_of(call, found)["id"]))
@@ -688,7 +742,9 @@ def test_every_answer_carries_its_headers(call, by, alice):
         call.send(client, pk=pk),
         call.send(client, pk="none_01"),
         call.send(caller()),
-        client.generic_call("PUT", call.path(pk), data="{", content_type="text/plain"),
+        client.generic_call(
+            "PUT", call.path(pk, client), data="{", content_type="text/plain"
+        ),
     ]
     for answer in answers:
         check_headers(answer)
@@ -698,14 +754,15 @@ def test_every_answer_carries_its_headers(call, by, alice):
 @each(call for call in CALLS if call.method == "GET")
 def test_a_head_is_a_get_without_its_body(call, by, alice):
     client, pk = by(alice), call.own_id(alice)
-    got, head = client.get(call.path(pk)), client.head(call.path(pk))
+    got, head = client.get(call.path(pk, client)), client.head(call.path(pk, client))
     assert head.status_code == got.status_code
     assert b"".join(head) == b""
 
 
 @each(call for call in CALLS if call.method == "GET")
 def test_options_do_not_crash(call, by, alice):
-    answer = by(alice).options(call.path(call.own_id(alice)))
+    client = by(alice)
+    answer = client.options(call.path(call.own_id(alice), client))
     assert answer.status_code == 200
 
 
@@ -730,7 +787,7 @@ def test_a_change_leaves_one_entry_in_the_audit_log(call, by, alice):
     (entry,) = left
     assert entry.company_id == alice.company.pk
     assert entry.user_id == alice.user.pk
-    assert entry.api_key_id.startswith("key_")
+    assert entry.api_key_id.startswith("key_") or call.level == "person"
     assert entry.request_id == answer["X-Request-ID"]
     assert entry.address == client.defaults["REMOTE_ADDR"]
     assert entry.resource_id, f"{entry.type}: its data names no {entry.resource_type}"
@@ -743,7 +800,10 @@ def test_what_is_refused_leaves_no_entry(call, by, alice):
     client = by(alice)
     known = AuditEntry.unscoped.count()
     answer = client.generic_call(
-        call.method, call.path(), data="{", content_type="application/json"
+        call.method,
+        call.path(client=client),
+        data="{",
+        content_type="application/json",
     )
     assert answer.status_code >= 400
     assert AuditEntry.unscoped.count() == known

@@ -107,6 +107,8 @@ def test_every_answer_is_as_described(label, mode, alice, settings):
     def ask(case: Any, is_own: bool) -> None:
         if is_own and call.has_id:
             case.path_parameters["id"] = call.own_id(alice)
+        if is_own and "company_id" in case.path_parameters:
+            case.path_parameters["company_id"] = alice.company.pk
         response = case.call(headers={"Authorization": authorization})
         case.validate_response(response, checks=CHECKS)
         check_failure(call, response)

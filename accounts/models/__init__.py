@@ -1,12 +1,14 @@
 from accounts.models.audit import AuditEntry, AuditHead
-from accounts.models.companies import LEVELS, Company, Membership, Role
+from accounts.models.companies import LEVELS, OWNER, Company, Membership, Role
 from accounts.models.keys import ApiKey, KeyMode
 from accounts.models.mail import Mail, MailedToken, Purpose
+from accounts.models.outlets import Outlet
 from accounts.models.people import User, normalise_email
 from accounts.models.sessions import RefreshToken
 
 __all__ = [
     "LEVELS",
+    "OWNER",
     "ApiKey",
     "AuditEntry",
     "AuditHead",
@@ -15,6 +17,7 @@ __all__ = [
     "Mail",
     "MailedToken",
     "Membership",
+    "Outlet",
     "Purpose",
     "RefreshToken",
     "Role",

@@ -12,17 +12,19 @@ class Role(models.TextChoices):
     MEMBER = "member", "Member"
     VIEWER = "viewer", "Viewer"
 
-    @property
-    def levels(self) -> frozenset[str]:
-        """What the role may do: the same three words that a key's permissions use."""
-        return LEVELS[self]
 
-
-LEVELS = {
-    Role.VIEWER: frozenset({"read"}),
-    Role.MEMBER: frozenset({"read", "write"}),
-    Role.ADMIN: frozenset({"read", "write", "admin"}),
+OWNER = "owner"
+LEVELS: dict[str, frozenset[str]] = {
+    Role.VIEWER: frozenset({"person", "read"}),
+    Role.MEMBER: frozenset({"person", "read", "write"}),
+    Role.ADMIN: frozenset({"person", "read", "write", "admin"}),
+    OWNER: frozenset({"person", "read", "write", "admin", "owner"}),
 }
+"""What each role, and the owner, may do: the one table that every call is held against (`docs/roles.md` shows it).
+
+`read`, `write` and `admin` are what a key's permissions say too. No key ever has the other two: `person` is what somebody does with their own account,
+`owner` what ends a company or hands it over.
+"""
 
 
 class CompanyRows(AccessQuerySet["Company"]):
@@ -34,6 +36,16 @@ class Company(AccessModel, BaseModel):
     """A tenant. Its id is an integer, as the API documents it."""
 
     name = models.CharField(max_length=200)
+    industry = models.CharField(max_length=60, blank=True, default="")
+    website = models.URLField(max_length=300, blank=True, default="")
+    phone = models.CharField(max_length=40, blank=True, default="")
+    address = models.CharField(max_length=500, blank=True, default="")
+    country = models.CharField(
+        max_length=2, blank=True, default="", help_text="Two letters, ISO 3166-1: DE."
+    )
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="As the IANA names it: Europe/Berlin."
+    )
 
     objects = CompanyRows.as_manager()
 
@@ -82,3 +94,9 @@ class Membership(AccessModel, BaseModel):
 
     def company_ids(self) -> set[int]:
         return {self.company_id}
+
+    @property
+    def levels(self) -> frozenset[str]:
+        """The owner's mark adds to an admin's role, and to no other."""
+        is_owning = self.is_owner and self.role == Role.ADMIN
+        return LEVELS[OWNER if is_owning else self.role]

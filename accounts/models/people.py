@@ -59,6 +59,10 @@ class User(AccessModel, AbstractBaseUser, PermissionsMixin, BaseModel):
     id = IdField("user")
     email = models.EmailField(unique=True, max_length=254)
     full_name = models.CharField(max_length=200, blank=True)
+    phone = models.CharField(max_length=40, blank=True, default="")
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="As the IANA names it: Europe/Berlin."
+    )
     is_verified = models.BooleanField(
         default=False, help_text="Has shown that the e-mail address is theirs."
     )

@@ -1,6 +1,7 @@
 from rest_framework import serializers
 
-from accounts.models import Membership
+from accounts.models import Membership, Role
+from accounts.serializers.fields import PhoneField, TimeZoneField
 from craft.api.serializers import Serializer
 
 
@@ -11,7 +12,7 @@ class PersonSerializer(Serializer):
     email = serializers.EmailField(source="user.email", read_only=True)
     full_name = serializers.CharField(source="user.full_name", read_only=True)
     is_verified = serializers.BooleanField(source="user.is_verified", read_only=True)
-    role = serializers.CharField(read_only=True)
+    role = serializers.ChoiceField(choices=Role.choices, read_only=True)
     is_owner = serializers.BooleanField(read_only=True)
     company_id = serializers.IntegerField(read_only=True)
     company_name = serializers.CharField(source="company.name", read_only=True)
@@ -19,3 +20,27 @@ class PersonSerializer(Serializer):
     class Meta:
         model = Membership
         resource = "user"
+
+
+class ProfileSerializer(PersonSerializer):
+    """Your own profile. The e-mail address and the role are not changed here: sent back, they are ignored."""
+
+    full_name = serializers.CharField(source="user.full_name", max_length=200)
+    phone = PhoneField(source="user.phone", required=False)
+    time_zone = TimeZoneField(source="user.time_zone", required=False)
+    created_at = serializers.DateTimeField(source="user.created_at", read_only=True)
+
+
+class MemberSerializer(PersonSerializer):
+    """A person in your company, and their role in it."""
+
+    role = serializers.ChoiceField(choices=Role.choices)
+    created_at = serializers.DateTimeField(
+        read_only=True, help_text="When they joined the company."
+    )
+
+
+class TransferSerializer(Serializer):
+    user_id = serializers.CharField(
+        max_length=40, help_text="Who is to own the company: one of its users."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -44,6 +45,19 @@ def _create_company(user: User, name: str) -> Membership:
         publish(Event(events.COMPANY_CREATED, company.pk, made))
         publish(Event(events.USER_REGISTERED, company.pk, {"user_id": user.pk}))
     return membership
+
+
+@transaction.atomic
+def update_profile(user: User, *, company: Company, **values: Any) -> User:
+    """`company` is where the person was when they did it, and where it is told."""
+    user = User.objects.select_for_update().get(pk=user.pk)
+    changes = user.assign(values)
+    if changes:
+        user.save(update_fields=[*changes, "updated_at"])
+        # What was told can't be taken back when the person goes: so the names of the fields, and nothing that stands in them.
+        data = {"user_id": user.pk, "fields": sorted(changes)}
+        publish(Event(events.USER_UPDATED, company.pk, data))
+    return user
 
 
 def check_password_strength(password: str, user: User) -> None:

@@ -183,6 +183,13 @@ SUMMARIES = {
 }
 
 
+NEEDS = {
+    "public": "no key",
+    "person": "a person who is signed in; no key is enough",
+    "owner": "the company's owner, signed in; no key is enough",
+}
+
+
 class ContractSchema(AutoSchema):
     """drf-spectacular's view of a view, dressed as the base path of its address."""
 
@@ -214,8 +221,7 @@ class ContractSchema(AutoSchema):
         return sentence.format(one=f"{article} {noun}", plural=plural)
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular has it
-        level = self.view.level
-        needs = "no key" if level == "public" else f"the permission `{level}`"
+        needs = NEEDS.get(self.view.level, f"the permission `{self.view.level}`")
         return f"{self._said()}\n\nNeeds {needs}."
 
     def _said(self) -> str:

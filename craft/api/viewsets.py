@@ -27,8 +27,9 @@ from craft.api.filters import filter_rows
 from craft.api.limits import charge_call
 from craft.models import CompanyQuerySet
 
-Level = Literal["public", "read", "write", "admin"]
-"""What a call needs: nothing, a viewer, a member, an admin; and of a key the permission of that name."""
+Level = Literal["public", "read", "write", "admin", "person", "owner"]
+"""What a call needs: nothing, a viewer, a member, an admin, and of a key the permission of that name; or what no key is enough for: a person who is signed
+in, the company's owner who is signed in."""
 
 Access = dict[str, Level]
 """Which level each action needs: by the action's name, or else by `safe` (GET) and `unsafe` (all others)."""
@@ -38,6 +39,7 @@ ADMINS_WRITE: Access = {"safe": "read", "unsafe": "admin"}
 ADMINS_ONLY: Access = {"safe": "admin", "unsafe": "admin"}
 PUBLIC: Access = {"safe": "public", "unsafe": "public"}
 SIGNED_IN: Access = {"safe": "read", "unsafe": "read"}
+OWN_ACCOUNT: Access = {"safe": "read", "unsafe": "person"}
 
 
 def level_for(access: Access, action: str | None, method: str) -> Level:
@@ -106,7 +108,10 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         try:
             path = reverse(
                 f"{match.namespace}:{name}",
-                kwargs={self.lookup_url_kwarg or self.lookup_field: identifier},
+                kwargs={
+                    **self.kwargs,
+                    self.lookup_url_kwarg or self.lookup_field: identifier,
+                },
             )
         except NoReverseMatch:
             return {}

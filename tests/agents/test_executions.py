@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from werkzeug import Response
 
+from accounts.services.companies import create_outlet
 from agents import services
 from agents.models import LOST_AFTER, Agent, AgentExecution
 
@@ -20,7 +21,8 @@ def execute(client, agent: Agent, text: str = "how many orders are pending", **m
 
 
 def test_document_001s_execute(alice, api, agent, source):
-    body = {"model": "craftai-1", "output_format": "json", "outlet_id": "outlet_123"}
+    outlet = create_outlet(company=alice.company, name="Main Store")
+    body = {"model": "craftai-1", "output_format": "json", "outlet_id": outlet.pk}
     answer = execute(api(alice), agent, "What are my recent orders?", **body)
     assert answer.status_code == 200
     result = answer.json()
@@ -33,10 +35,21 @@ def test_document_001s_execute(alice, api, agent, source):
     assert len(result["output"]["rows"]) == 10
     assert result["output"]["rows"][0]["order_id"] == 1010
     kept = AgentExecution.unscoped.get(pk=result["execution_id"])
-    assert kept.outlet_id == "outlet_123"
+    assert kept.outlet_id == outlet.pk
     assert kept.status == "completed"
     assert kept.created_by_id == alice.user.pk
     assert kept.cost_micros == 400
+
+
+def test_an_outlet_is_one_of_the_companys(alice, charlie, api, agent):
+    theirs = create_outlet(company=charlie.company, name="Elsewhere").pk
+    for outlet_id in (theirs, "outlet_123", 1, ["outlet_123"]):
+        answer = execute(api(alice), agent, outlet_id=outlet_id)
+        assert answer.status_code == 400
+        assert set(answer.json()["details"]) == {"outlet_id"}
+    for nothing in ("", None):
+        answer = execute(api(alice), agent, outlet_id=nothing)
+        assert answer.status_code == 200
 
 
 def test_a_text_answer_has_no_output_beside_it(alice, api, agent):

@@ -18,6 +18,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.models import ApiKey, Company, KeyMode, Membership, User
 from accounts.services.keys import KEY_PREFIXES
 from accounts.services.recognition import recognise_key
+from accounts.services.sessions import is_live
 from craft.api.limits import address_of
 from craft.events import current_actor
 
@@ -72,14 +73,21 @@ class SessionAuthentication(authentication.SessionAuthentication):
         found = super().authenticate(request)
         if found is None:
             return None
-        membership = (
-            Membership.objects.select_related("user", "company")
-            .filter(user=found[0])
-            .first()
-        )
+        membership = session_membership(request._request)
         if membership is None:
             raise AuthenticationFailed("This account belongs to no company.")
         return admit(request, Credentials(membership, membership.levels, "session"))
+
+
+def session_membership(request: HttpRequest) -> Membership | None:
+    """Whom this browser's session stands for: nobody, once the session that it belongs to was ended from elsewhere."""
+    if not request.user.is_authenticated:
+        return None
+    family = request.session.get("family")
+    if family is not None and not is_live(family):
+        return None
+    places = Membership.objects.select_related("user", "company")
+    return places.filter(user=request.user).first()
 
 
 def credentials_of(request: Request) -> Credentials:

@@ -1,3 +1,6 @@
+from django.urls import path
+
+from accounts.pages import entry, keys, settings
 from accounts.views.account import AccountViewSet
 from accounts.views.audit import AuditViewSet
 from accounts.views.auth import AuthViewSet
@@ -9,6 +12,7 @@ from accounts.views.companies import (
     UtilsViewSet,
 )
 from accounts.views.keys import ApiKeyViewSet
+from craft.pages import SettingsPage
 
 routes = [
     ("auth", AuthViewSet, "auth"),
@@ -19,4 +23,26 @@ routes = [
     (f"{BELOW_COMPANY}/users", MemberViewSet, "member"),
     (f"{BELOW_COMPANY}/outlets", OutletViewSet, "outlet"),
     ("utils", UtilsViewSet, "utils"),
+]
+
+pages = [
+    path("", entry.home, name="home"),
+    path("setup", entry.set_up, name="set-up"),
+    path("signup", entry.sign_up, name="sign-up"),
+    path("login", entry.sign_in, name="sign-in"),
+    path("logout", entry.sign_out, name="sign-out"),
+    path("settings", settings.first, name="settings"),
+    path("settings/profile", settings.profile, name="settings-profile"),
+    path("settings/api-keys", keys.api_keys, name="settings-keys"),
+    path("settings/api-keys/new", keys.new_api_key, name="settings-keys-new"),
+    path(
+        "settings/api-keys/<str:key_id>/delete",
+        keys.delete_api_key,
+        name="settings-keys-delete",
+    ),
+]
+
+settings_pages = [
+    SettingsPage("You", "Profile", "settings-profile", "person"),
+    SettingsPage("Company", "API keys", "settings-keys", "key", level="admin"),
 ]

@@ -5,6 +5,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from craft import first_operator
+
 console = Console(highlight=False, soft_wrap=False)
 
 
@@ -13,6 +15,7 @@ def addresses() -> Table:
     grid.add_column(style="dim", justify="right")
     grid.add_column(overflow="fold")
     for name, path in (
+        ("Sign in", "/"),
         ("Try the API", "/docs/"),
         ("Operate", "/admin/"),
         ("API", "/api/v1  and  /v1"),
@@ -21,8 +24,8 @@ def addresses() -> Table:
     return grid
 
 
-def announce() -> None:
-    """The first thing to read, once the server answers."""
+def announce(*, with_token: bool = False) -> None:
+    """The first thing to read, once the server answers; on an installation that nobody operates yet, `with_token`, also how to."""
     console.print(
         Panel(
             addresses(),
@@ -32,3 +35,7 @@ def announce() -> None:
             padding=(1, 3),
         )
     )
+    if with_token and not first_operator.has_operator():
+        address = f"{settings.PUBLIC_URL}/setup?token={first_operator.offer_token()}"
+        console.print("Nobody operates this installation yet. Make its operator here:")
+        console.print(f"[bold]{address}[/]", soft_wrap=True)  # whole, to be copied

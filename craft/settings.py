@@ -65,11 +65,60 @@ SECURE_PROXY_SSL_HEADER = (
     if env.bool("CRAFT_BEHIND_PROXY", default=False)
     else None
 )
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 X_FRAME_OPTIONS = "DENY"
+
+# --- What browsers are told (craft/security.py has the rest) ---
+
+IS_HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if (
+    IS_HTTPS
+):  # a browser takes these names from this very host over https, and from nobody else
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+CSRF_FAILURE_VIEW = "craft.api.exceptions.csrf_failed"
+SECURE_SSL_REDIRECT = IS_HTTPS and SECURE_PROXY_SSL_HEADER is not None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked by this machine itself
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # what other hosts of the domain do is not ours to promise,
+    "security.W021",  # and nor is a place in the browsers' own lists
+]
+
+CORS_URLS_REGEX = r"^/(api|v1)/"
+CORS_ALLOWED_ORIGINS = env.list("CRAFT_CORS_ORIGINS", default=[])
+CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
+CORS_ALLOW_CREDENTIALS = (
+    False  # a page elsewhere shows a key, and never rides on a session
+)
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+CORS_EXPOSE_HEADERS = [
+    "Idempotent-Replayed",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Craft-Mode",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-ID",
+]
 
 # --- What is installed ---
 
+CRAFT_APPS = [  # each may have routes, pages and settings pages in its urls.py
+    "accounts",
+    "billing",
+    "integrations",
+    "datasources",
+    "agents",
+    "workflows",
+    "compliance",
+    "deployments",
+]
 INSTALLED_APPS = [
     "craft",  # before the theme and the admin, whose templates it refines
     "unfold",
@@ -84,18 +133,14 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "accounts",
-    "billing",
-    "integrations",
-    "datasources",
-    "agents",
-    "workflows",
-    "compliance",
-    "deployments",
+    "corsheaders",
+    *CRAFT_APPS,
 ]
 
 MIDDLEWARE = [
     "craft.middleware.RequestIdMiddleware",
+    "craft.security.SecurityHeadersMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "craft.api.limits.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -119,6 +164,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "craft.pages.public_url",
             ],
         },
     },
@@ -259,6 +305,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # it reads both base paths as one document; `manage.py openapi --check` reads each
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "GET_LIB_DOC_EXCLUDES": "craft.api.schema.docs_to_ignore",
@@ -304,7 +351,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step on the embedded default
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "/login"
 
 UNFOLD = {
     "SITE_TITLE": "Craft",

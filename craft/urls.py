@@ -1,31 +1,23 @@
-"""All addresses. The apps' resources are served at both base paths by the same viewsets; an app lists its own in `<app>/urls.py: routes`."""
+"""All addresses. The apps' resources are served at both base paths by the same viewsets; an app lists its own in
+`<app>/urls.py: routes`, and its pages there as `pages`."""
 
 from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
 from craft.api import docs, system
 
-APPS = [
-    "accounts",
-    "billing",
-    "integrations",
-    "datasources",
-    "agents",
-    "workflows",
-    "compliance",
-    "deployments",
-]
 
-
-def collect_routes() -> list[tuple[str, Any, str]]:
-    routes = list(system.routes)
-    for app in APPS:
-        routes += getattr(import_module(f"{app}.urls"), "routes", [])
-    return routes
+def collect(name: str) -> list[Any]:
+    """What the apps list under this name in their `urls.py`."""
+    found: list[Any] = []
+    for app in settings.CRAFT_APPS:
+        found += getattr(import_module(f"{app}.urls"), name, [])
+    return found
 
 
 def build_router(routes: list[tuple[str, Any, str]]) -> SimpleRouter:
@@ -35,7 +27,7 @@ def build_router(routes: list[tuple[str, Any, str]]) -> SimpleRouter:
     return router
 
 
-routes = collect_routes()
+routes = [*system.routes, *collect("routes")]
 api = build_router(routes).urls
 workflows_only = build_router(
     [route for route in routes if route[0] == "workflows"]
@@ -51,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),  # document 003's own snippet calls /api/workflows
     path("docs/", include(docs.urlpatterns)),
     path("admin/", admin.site.urls),
+    *collect("pages"),
 ]
 
 handler400 = "craft.api.exceptions.bad_request"

@@ -94,10 +94,28 @@ def log_out(*, refresh_token: str) -> None:
         end_line(token)
 
 
-def end_line(token: RefreshToken) -> None:
-    RefreshToken.objects.filter(family=token.family, ended_at=None).update(
+def family_of(session: Session) -> str:
+    """The line that this session's refresh tokens form."""
+    return RefreshToken.objects.values_list("family", flat=True).get(
+        digest=digest_of(session.refresh_token)
+    )
+
+
+def is_live(family: str) -> bool:
+    """Whether the line has not been ended."""
+    return RefreshToken.objects.filter(
+        family=family, ended_at=None, expires_at__gt=timezone.now()
+    ).exists()
+
+
+def end_family(family: str) -> None:
+    RefreshToken.objects.filter(family=family, ended_at=None).update(
         ended_at=timezone.now()
     )
+
+
+def end_line(token: RefreshToken) -> None:
+    end_family(token.family)
 
 
 def _find_refresh_token(text: str) -> RefreshToken:

@@ -11,6 +11,7 @@ from django.core.exceptions import (
 )
 from django.db import DatabaseError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -25,6 +26,11 @@ MESSAGES = {
     400: "The request is not valid.",
     404: "There is nothing at this address.",
     413: "The body is too large.",
+}
+HEADINGS = {
+    403: "Not for you",
+    404: "Nothing here",
+    500: "That is our fault",
 }
 
 
@@ -118,14 +124,21 @@ def summarise(details: dict[str, str]) -> str:
 def plain_error(request: HttpRequest, code: int, message: str) -> HttpResponse:
     """An error outside any view: no such path, a host that is not ours, a crash in a middleware."""
     if not is_api_path(request.path):
-        return HttpResponse(
-            f"<!doctype html><title>{code}</title><h1>{code}</h1><p>{message}</p>",
-            status=code,
-        )
+        return _error_page(request, code, message)
     return JsonResponse(
         dialect_of(request).problem(Problem(code, message, request_id_of(request))),
         status=code,
     )
+
+
+def _error_page(request: HttpRequest, code: int, message: str) -> HttpResponse:
+    """Made without looking anything up: whatever is broken, this is not."""
+    context = {
+        "heading": HEADINGS.get(code, "That did not work"),
+        "message": message,
+        "request_id": request_id_of(request) if code >= 500 else "",
+    }
+    return HttpResponse(render_to_string("craft/error.html", context), status=code)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -133,7 +146,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return plain_error(request, 403, "You may not do this.")
+    return plain_error(request, 403, str(exception) or "You may not do this.")
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return plain_error(
+        request,
+        403,
+        "This form has grown old, or was opened in another window before you signed in. Go back, load it anew, and send it again.",
+    )
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -194,7 +194,7 @@ def _announce_once(was_announced: Any) -> None:
         if was_announced.value:
             return
         was_announced.value = True
-    announce()
+    announce(with_token=True)
     if state.is_done():
         report.later_steps()
 

@@ -1,0 +1,83 @@
+"""Forms of pages: they check shape as serializers do, call one service, and say beside each field what it refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.forms.renderers import DjangoTemplates
+
+from craft.exceptions import DomainError
+
+
+class PageRenderer(DjangoTemplates):
+    form_template_name = "craft/form.html"
+    field_template_name = "craft/field.html"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice that says in a sentence what choosing it means."""
+
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class PageForm(forms.Form):
+    """A form whose fields have the names that the service knows them by."""
+
+    default_renderer = PageRenderer
+    use_required_attribute = True
+
+    def submit(self, service: Callable[..., Any], **known: Any) -> bool:
+        """Call the service with what was filled in. Its answer is `outcome`; what it refuses becomes errors of the form."""
+        if not self.is_valid():
+            return False
+        try:
+            self.outcome = service(**self.cleaned_data, **known)
+        except DomainError as error:
+            self.refuse(error)
+            return False
+        return True
+
+    def refuse(self, error: DomainError) -> None:
+        """Beside the fields that it names; above them where it names none that is seen."""
+        named = {
+            name: text for name, text in error.details.items() if name in self.fields
+        }
+        for name, text in named.items():
+            self.add_error(name, str(text))
+        if not named:
+            self.add_error(None, error.message)
+
+
+def email_field(**options: Any) -> forms.EmailField:
+    return forms.EmailField(
+        label="E-mail",
+        max_length=254,
+        widget=forms.EmailInput(
+            attrs={"autocomplete": "username", "spellcheck": "false"}
+        ),
+        **options,
+    )
+
+
+def password_field(
+    label: str = "Password", *, new: bool = False, **options: Any
+) -> forms.CharField:
+    kind = "new-password" if new else "current-password"
+    field = forms.CharField(
+        label=label,
+        max_length=128,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": kind}),
+        **options,
+    )
+    if new and not field.help_text:
+        field.help_text = "At least 8 characters, and not a common word."
+    return field

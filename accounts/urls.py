@@ -1,7 +1,7 @@
 from django.urls import path
 
 from accounts.pages import entry, keys, settings
-from accounts.views.account import AccountViewSet
+from accounts.views.account import AccountViewSet, OwnCompanyViewSet
 from accounts.views.audit import AuditViewSet
 from accounts.views.auth import AuthViewSet
 from accounts.views.companies import (
@@ -11,6 +11,7 @@ from accounts.views.companies import (
     OutletViewSet,
     UtilsViewSet,
 )
+from accounts.views.invitations import AcceptanceViewSet, InvitationViewSet
 from accounts.views.keys import ApiKeyViewSet
 from craft.pages import SettingsPage
 
@@ -19,9 +20,12 @@ routes = [
     ("account", AccountViewSet, "account"),
     ("account/audit-log", AuditViewSet, "audit-entry"),
     ("account/api-keys", ApiKeyViewSet, "api-key"),
+    ("account/companies", OwnCompanyViewSet, "own-company"),
     ("companies", CompanyProfileViewSet, "company"),
     (f"{BELOW_COMPANY}/users", MemberViewSet, "member"),
     (f"{BELOW_COMPANY}/outlets", OutletViewSet, "outlet"),
+    (f"{BELOW_COMPANY}/invitations", InvitationViewSet, "invitation"),
+    ("invitations", AcceptanceViewSet, "acceptance"),
     ("utils", UtilsViewSet, "utils"),
 ]
 

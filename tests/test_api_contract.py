@@ -6,6 +6,7 @@ and action) and CHILDREN (the rows of a nested list). Without its entry the new 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from itertools import count
 from typing import Any
@@ -17,8 +18,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Membership
 from accounts.services.companies import create_outlet
+from accounts.services.invitations import invite
 from accounts.services.keys import Grantor, create_api_key
 from agents import services as agents
 from agents.models import AgentExecution
@@ -28,7 +30,7 @@ from craft.api.schema import DOCUMENTS, build_document
 from craft.api.viewsets import level_for
 from craft.events import Event, publish
 from datasources.models import DataSource, DataTable
-from tests.factories import Person, make_person, make_token, make_workflow
+from tests.factories import Person, make_company, make_person, make_token, make_workflow
 from workflows.models import Workflow
 from workflows.services.executions import start_execution
 from workflows.services.workflows import update_workflow
@@ -90,6 +92,26 @@ def make_member(person: Person) -> str:
     return make_person(company=person.company, role="viewer").user.pk
 
 
+def make_place(person: Person) -> int:
+    """Another company of theirs."""
+    return Membership.objects.create(
+        user=person.user, company=make_company()
+    ).company_id
+
+
+def make_invitation(person: Person) -> str:
+    """Sent a while ago, so that it can be sent again."""
+    invitation = invite(
+        company=person.company,
+        user=person.user,
+        email=f"guest{next(_addresses)}@example.com",
+        role="viewer",
+    )
+    invitation.sent_at -= timedelta(hours=1)
+    invitation.save()
+    return invitation.pk
+
+
 def make_outlet(person: Person) -> str:
     return create_outlet(company=person.company, name="Main Store").pk
 
@@ -115,6 +137,8 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "company": lambda person: str(person.company.pk),
     "member": make_member,
     "outlet": make_outlet,
+    "own-company": make_place,
+    "invitation": make_invitation,
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
@@ -151,6 +175,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("account", "change_profile"): {"full_name": "Changed"},
     ("account", "put_profile"): {"full_name": "Changed"},
     ("outlet", "create"): {"name": "New"},
+    ("invitation", "create"): {"email": "new@example.com"},
+    ("acceptance", "accept"): {"token": "none"},
+    ("account", "switch"): {"company_id": 1_000_000},
 }
 """For each basename and action that wants a body: one that passes."""
 
@@ -179,6 +206,8 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("auth", "refresh"): [],
     ("auth", "logout"): [],
     ("company", "transfer_ownership"): [],  # to nobody; tests/accounts/test_members.py
+    ("account", "switch"): [],
+    ("acceptance", "accept"): [],  # by nothing; tests/accounts/test_invitations.py
     ("agent", "execute"): [],
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],

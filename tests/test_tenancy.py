@@ -30,6 +30,7 @@ OURS = [
 UNSCOPED = {
     "agents.models": "a sweep ends what nobody runs any more, of all companies",
     "accounts.services.audit": "the audit log is sealed for all companies",
+    "accounts.services.invitations": "an invitation is found by its token, before it is known whose it is",
     "accounts.services.keys": "a key is found before it is known whose it is",
     "billing.admin": "the operator's console",
     "billing.services": "a plan is set by the operator or a trial, for the company that it names",

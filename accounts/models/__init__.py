@@ -1,5 +1,6 @@
 from accounts.models.audit import AuditEntry, AuditHead
 from accounts.models.companies import LEVELS, OWNER, Company, Membership, Role
+from accounts.models.invitations import Invitation
 from accounts.models.keys import ApiKey, KeyMode
 from accounts.models.mail import Mail, MailedToken, Purpose
 from accounts.models.outlets import Outlet
@@ -13,6 +14,7 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "Company",
+    "Invitation",
     "KeyMode",
     "Mail",
     "MailedToken",

@@ -13,7 +13,7 @@ from accounts import events
 from accounts.models import Company, Membership, Role, User, normalise_email
 from accounts.services.sessions import Session, open_session
 from craft.events import Event, acting, current_actor, publish
-from craft.exceptions import ConflictError, InvalidError
+from craft.exceptions import ConflictError, InvalidError, NotFoundError
 
 
 def register(
@@ -45,6 +45,15 @@ def _create_company(user: User, name: str) -> Membership:
         publish(Event(events.COMPANY_CREATED, company.pk, made))
         publish(Event(events.USER_REGISTERED, company.pk, {"user_id": user.pk}))
     return membership
+
+
+def switch_company(user: User, company_id: int) -> Session:
+    """Raises NotFoundError for a company that they don't belong to, as for one that never was."""
+    own = Membership.objects.select_related("user", "company").filter(user=user)
+    membership = own.filter(company=company_id).first()
+    if membership is None:
+        raise NotFoundError("You belong to no such company.")
+    return open_session(membership)
 
 
 @transaction.atomic

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.pages import entry, keys, settings
+from accounts.pages import companies, entry, keys, settings
 from accounts.views.account import AccountViewSet, OwnCompanyViewSet
 from accounts.views.audit import AuditViewSet
 from accounts.views.auth import AuthViewSet
@@ -37,8 +37,34 @@ pages = [
     path("logout", entry.sign_out, name="sign-out"),
     path("settings", settings.first, name="settings"),
     path("settings/profile", settings.profile, name="settings-profile"),
+    path("settings/company", companies.company, name="settings-company"),
+    path("settings/members", companies.people, name="settings-members"),
+    path("settings/members/<str:user_id>", companies.person, name="settings-member"),
+    path(
+        "settings/members/<str:user_id>/remove",
+        companies.remove_person,
+        name="settings-member-remove",
+    ),
+    path(
+        "settings/members/<str:user_id>/owner",
+        companies.hand_over,
+        name="settings-member-owner",
+    ),
+    path("settings/outlets", companies.outlets, name="settings-outlets"),
+    path("settings/outlets/new", companies.new_outlet, name="settings-outlets-new"),
+    path("settings/outlets/<str:outlet_id>", companies.outlet, name="settings-outlet"),
+    path(
+        "settings/outlets/<str:outlet_id>/delete",
+        companies.delete_outlet,
+        name="settings-outlet-delete",
+    ),
     path("settings/api-keys", keys.api_keys, name="settings-keys"),
     path("settings/api-keys/new", keys.new_api_key, name="settings-keys-new"),
+    path(
+        "settings/api-keys/<str:key_id>/rotate",
+        keys.rotate_api_key,
+        name="settings-keys-rotate",
+    ),
     path(
         "settings/api-keys/<str:key_id>/delete",
         keys.delete_api_key,
@@ -48,5 +74,8 @@ pages = [
 
 settings_pages = [
     SettingsPage("You", "Profile", "settings-profile", "person"),
+    SettingsPage("Company", "General", "settings-company", "building", level="admin"),
+    SettingsPage("Company", "Members", "settings-members", "people", level="admin"),
+    SettingsPage("Company", "Outlets", "settings-outlets", "pin"),
     SettingsPage("Company", "API keys", "settings-keys", "key", level="admin"),
 ]

@@ -8,8 +8,11 @@ from typing import Any
 
 from django import forms
 from django.forms.renderers import DjangoTemplates
+from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import Serializer
 
-from craft.exceptions import DomainError
+from craft.api.exceptions import flatten
+from craft.exceptions import DomainError, InvalidError
 
 
 class PageRenderer(DjangoTemplates):
@@ -34,12 +37,27 @@ class PageForm(forms.Form):
     default_renderer = PageRenderer
     use_required_attribute = True
 
-    def submit(self, service: Callable[..., Any], **known: Any) -> bool:
-        """Call the service with what was filled in. Its answer is `outcome`; what it refuses becomes errors of the form."""
+    def submit(
+        self,
+        service: Callable[..., Any],
+        *on: Any,
+        shape: type[Serializer[Any]] | None = None,
+        **known: Any,
+    ) -> bool:
+        """Call the service with what was filled in, once the API's own serializer, `shape`, has found nothing wrong with it. The service's answer is
+        `outcome`; what it refuses becomes errors of the form."""
         if not self.is_valid():
             return False
+        values = self.cleaned_data
         try:
-            self.outcome = service(**self.cleaned_data, **known)
+            if shape is not None:
+                checked = shape(data=values, partial=True)
+                checked.is_valid(raise_exception=True)
+                values = checked.validated_data
+            self.outcome = service(*on, **values, **known)
+        except ValidationError as error:
+            self.refuse(InvalidError("Please look again.", details=_by_field(error)))
+            return False
         except DomainError as error:
             self.refuse(error)
             return False
@@ -53,7 +71,20 @@ class PageForm(forms.Form):
         for name, text in named.items():
             self.add_error(name, str(text))
         if not named:
-            self.add_error(None, error.message)
+            self.add_error(
+                None,
+                " ".join([error.message, *map(str, error.details.values())])
+                if isinstance(error, InvalidError)
+                else error.message,
+            )
+
+
+def _by_field(error: ValidationError) -> dict[str, str]:
+    """The first word of a dotted path is the field's name."""
+    by_field: dict[str, str] = {}
+    for path, sentence in flatten(error.detail).items():
+        by_field.setdefault(path.split(".")[0], sentence)
+    return by_field
 
 
 def email_field(**options: Any) -> forms.EmailField:

@@ -6,9 +6,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from accounts.forms.keys import NewKeyForm
+from accounts.forms.keys import NewKeyForm, RotationForm
 from accounts.models import ApiKey
 from accounts.pages.access import PageRequest, signed_in
+from accounts.serializers.keys import ApiKeySerializer, RotationSerializer
 from accounts.services import keys
 from craft.pages import render_settings
 
@@ -35,6 +36,7 @@ def new_api_key(request: PageRequest) -> HttpResponse:
     if request.method == "POST" and form.submit(
         keys.create_api_key,
         membership=request.membership,
+        shape=ApiKeySerializer,
         by=keys.Grantor(request.levels),
         look="cv",
     ):
@@ -51,9 +53,33 @@ def new_api_key(request: PageRequest) -> HttpResponse:
 
 
 @signed_in("admin")
+def rotate_api_key(request: PageRequest, key_id: str) -> HttpResponse:
+    api_key = _key(request, key_id)
+    form = RotationForm(request.POST or None)
+    if request.method == "POST" and form.submit(
+        keys.rotate_api_key,
+        api_key,
+        shape=RotationSerializer,
+        by=keys.Grantor(request.levels),
+    ):
+        return render_settings(
+            request, "accounts/settings/key_made.html", HERE, new=form.outcome
+        )
+    return render_settings(
+        request,
+        "accounts/settings/form.html",
+        HERE,
+        title=f"A new secret for “{api_key.name}”",
+        intro="The key stays what it is; only its secret changes.",
+        form=form,
+        act="Make a new secret",
+        back=HERE,
+    )
+
+
+@signed_in("admin")
 def delete_api_key(request: PageRequest, key_id: str) -> HttpResponse:
-    rows = ApiKey.objects.for_company(request.membership.company)
-    api_key = get_object_or_404(rows, pk=key_id)
+    api_key = _key(request, key_id)
     if request.method == "POST":
         keys.delete_api_key(api_key)
         messages.success(request, f"“{api_key.name}” no longer works.")
@@ -65,3 +91,9 @@ def delete_api_key(request: PageRequest, key_id: str) -> HttpResponse:
         "back": reverse(HERE),
     }
     return render(request, "craft/confirm.html", context)
+
+
+def _key(request: PageRequest, key_id: str) -> ApiKey:
+    rows = ApiKey.objects.for_company(request.membership.company)
+    found: ApiKey = get_object_or_404(rows.select_related("membership"), pk=key_id)
+    return found

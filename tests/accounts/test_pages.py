@@ -1,0 +1,257 @@
+"""Pages are thin: what they may do, the services decide. Here is who may open which, and that forms say what was refused."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import ApiKey, Outlet
+from accounts.services import companies
+from accounts.urls import pages
+from craft import first_operator
+from tests.factories import PASSWORD, Person, make_person
+
+PUBLIC = {
+    "home",
+    "set-up",
+    "sign-up",
+    "sign-in",
+    "sign-out",
+}
+PLACES = re.compile(r"<str:(\w+)>")
+
+
+@pytest.fixture
+def browse():
+    """`browse(alice)` is her browser, signed in by the page."""
+
+    def opened(person: Person) -> Client:
+        person.user.set_password(PASSWORD)
+        person.user.save()
+        client = Client()
+        form = {"email": person.user.email, "password": PASSWORD}
+        assert client.post("/login", form).status_code == 302
+        return client
+
+    return opened
+
+
+def addresses(**ids: str) -> list[tuple[str, str]]:
+    """Every page, with these ids in its address."""
+    return [
+        (
+            page.name,
+            "/" + PLACES.sub(lambda place: ids.get(place[1], "x"), str(page.pattern)),
+        )
+        for page in pages
+    ]
+
+
+def ids_of(person: Person) -> dict[str, Any]:
+    outlet = companies.create_outlet(company=person.company, name="Leeds")
+    api_key = ApiKey.objects.create(
+        company=person.company,
+        membership=person.membership,
+        name="Till",
+        digest=f"digest of {person.user.pk}",
+        prefix="cv_live_",
+        last_four="abcd",
+        permissions=["read"],
+    )
+    return {
+        "user_id": person.user.pk,
+        "outlet_id": outlet.pk,
+        "key_id": api_key.pk,
+    }
+
+
+def test_who_is_not_signed_in_is_asked_to_sign_in(db, client):
+    for name, address in addresses():
+        if name not in PUBLIC:
+            answer = client.get(address)
+            assert answer.status_code == 302, address
+            assert answer["Location"].startswith("/login?next="), address
+
+
+def test_another_companys_anything_is_not_there(alice, charlie, browse):
+    client = browse(alice)
+    foreign = [
+        address
+        for _, address in addresses(**ids_of(charlie))
+        if any(str(value) in address for value in ids_of_texts(charlie))
+    ]
+    assert len(foreign) >= 6
+    for address in foreign:
+        assert client.get(address).status_code == 404, address
+        assert client.post(address).status_code == 404, address
+
+
+def ids_of_texts(person: Person) -> list[str]:
+    outlet = Outlet.objects.for_company(person.company).first()
+    api_key = ApiKey.objects.for_company(person.company).first()
+    return [person.user.pk, outlet.pk, api_key.pk]
+
+
+@pytest.mark.parametrize("role", ["member", "viewer"])
+def test_roles_hold_for_pages(alice, browse, role):
+    client = browse(make_person(company=alice.company, role=role))
+    ids = ids_of(alice)
+    for address in ("company", "members", "api-keys", "api-keys/new"):
+        assert client.get(f"/settings/{address}").status_code == 403, address
+    answer = client.post(f"/settings/members/{ids['user_id']}/remove")
+    assert answer.status_code == 403
+    assert client.get("/settings/outlets").status_code == 200
+    may_write = role == "member"
+    answer = client.get("/settings/outlets/new")
+    assert answer.status_code == (200 if may_write else 403)
+
+
+def test_lists_ask_as_often_for_many_rows_as_for_one(
+    alice, browse, django_assert_num_queries
+):
+    client = browse(alice)
+    for number in range(5):
+        make_person(company=alice.company, full_name=f"Person {number}")
+        companies.create_outlet(company=alice.company, name=f"Outlet {number}")
+    for address in ("members", "outlets", "api-keys"):
+        with django_assert_num_queries(5):  # session, user, its session, place, rows
+            assert client.get(f"/settings/{address}").status_code == 200
+
+
+def test_the_company_page_says_beside_the_field_what_is_wrong(alice, browse):
+    client = browse(alice)
+    form = {"name": "New name", "time_zone": "Europe/Berlin", "website": "nowhere"}
+    answer = client.post("/settings/company", form)
+    assert "Enter a valid URL" in answer.content.decode()
+    assert 'aria-invalid="true"' in answer.content.decode()
+    client.post("/settings/company", form | {"website": "https://example.com"})
+    alice.company.refresh_from_db()
+    assert (alice.company.name, alice.company.time_zone) == (
+        "New name",
+        "Europe/Berlin",
+    )
+
+
+def test_an_outlet_is_made_changed_and_deleted(alice, browse):
+    client = browse(alice)
+    form = {
+        "name": "Leeds",
+        "time_zone": "Europe/London",
+        "monday": "9:00-12:30, 14:00–18:00",
+    }
+    assert (
+        "Write it like"
+        in client.post(
+            "/settings/outlets/new", form | {"sunday": "noon"}
+        ).content.decode()
+    )
+    assert (
+        "overlap"
+        in client.post(
+            "/settings/outlets/new", form | {"sunday": "9:00-12:00, 11:00-13:00"}
+        ).content.decode()
+    )
+    client.post("/settings/outlets/new", form)
+    outlet = Outlet.objects.for_company(alice.company).get()
+    assert outlet.opening_hours == {
+        "monday": [
+            {"opens": "09:00", "closes": "12:30"},
+            {"opens": "14:00", "closes": "18:00"},
+        ]
+    }
+    shown = client.get(f"/settings/outlets/{outlet.pk}").content.decode()
+    assert "09:00–12:30, 14:00–18:00" in shown
+    client.post(f"/settings/outlets/{outlet.pk}", form | {"name": "Leeds North"})
+    outlet.refresh_from_db()
+    assert outlet.name == "Leeds North"
+    client.post(f"/settings/outlets/{outlet.pk}/delete")
+    assert not Outlet.objects.for_company(alice.company).exists()
+
+
+def test_a_role_is_changed_a_member_removed_and_the_company_handed_over(
+    alice, bob, vera, browse
+):
+    client = browse(alice)
+    client.post(f"/settings/members/{bob.user.pk}", {"role": "admin"})
+    bob.membership.refresh_from_db()
+    assert bob.membership.role == "admin"
+    client.post(f"/settings/members/{vera.user.pk}/remove")
+    assert alice.company.memberships.count() == 2
+    answer = client.post(f"/settings/members/{alice.user.pk}/remove", follow=True)
+    assert "Hand the company over first" in answer.content.decode()
+    client.post(f"/settings/members/{bob.user.pk}/owner")
+    bob.membership.refresh_from_db()
+    assert bob.membership.is_owner
+    assert client.get(f"/settings/members/{bob.user.pk}/owner").status_code == 403
+
+
+def test_a_key_gets_an_expiry_addresses_and_a_new_secret(alice, browse, api):
+    client = browse(alice)
+    form = {"name": "Till", "permissions": "read,write", "expires": "30"}
+    answer = client.post("/settings/api-keys/new", form | {"allowed_addresses": "here"})
+    assert "Must be an IP address" in answer.content.decode()
+    answer = client.post(
+        "/settings/api-keys/new", form | {"allowed_addresses": "127.0.0.1, ::1"}
+    )
+    first = re.search(r"cv_live_\w{36}", answer.content.decode())[0]
+    api_key = ApiKey.objects.for_company(alice.company).get()
+    assert api_key.permissions == ["read", "write"]
+    assert api_key.allowed_addresses == ["127.0.0.1", "::1"]
+    assert api_key.expires_at is not None
+
+    answer = client.post(
+        f"/settings/api-keys/{api_key.pk}/rotate", {"overlap_seconds": "0"}
+    )
+    second = re.search(r"cv_live_\w{36}", answer.content.decode())[0]
+    statuses = []
+    for secret in (first, second):
+        caller = api()
+        caller.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        statuses.append(caller.get("/v1/auth/me").status_code)
+    assert statuses == [401, 200]
+
+
+def test_a_session_that_was_ended_elsewhere_is_over_here(alice, browse, api):
+    client = browse(alice)
+    assert client.get("/settings/profile").status_code == 200
+    alice.membership.refresh_tokens.update(ended_at="2026-01-01T00:00:00Z")
+    assert client.get("/settings/profile").status_code == 302
+
+
+def test_signing_in_leads_back_to_a_page_of_ours_only(alice):
+    alice.user.set_password(PASSWORD)
+    alice.user.save()
+    form = {"email": alice.user.email, "password": PASSWORD}
+    for wanted, given in (
+        ("/settings/outlets", "/settings/outlets"),
+        ("https://evil.example/", "/"),
+        ("//evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+    ):
+        answer = Client().post("/login", form | {"next": wanted})
+        assert answer["Location"] == given
+
+
+def test_the_first_operator_needs_the_token_that_was_printed(db, settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    token = first_operator.offer_token()
+    assert first_operator.offer_token() == token
+    assert (tmp_path / "setup_token").stat().st_mode & 0o077 == 0
+    form = {
+        "full_name": "Ada",
+        "company_name": "Engines",
+        "email": "ada@example.com",
+        "password": "a long pass phrase",
+    }
+    assert Client().get("/")["Location"] == "/setup"
+    answer = Client().post(reverse("set-up"), form | {"token": "guess"})
+    assert "not the token" in answer.content.decode()
+    answer = Client().post(reverse("set-up"), form | {"token": token, "password": "x"})
+    assert "too short" in answer.content.decode()
+    assert Client().post(reverse("set-up"), form | {"token": token})["Location"] == "/"
+    assert not (tmp_path / "setup_token").exists()
+    again = form | {"token": token, "email": "eve@example.com"}
+    assert Client().post(reverse("set-up"), again)["Location"] == "/"
+    assert Client().get("/")["Location"] == "/login"

@@ -45,6 +45,7 @@ AN_ID = re.compile(r"(?:^|_)(?:ids?|sources?)$")
 """Names of fields and parameters that hold the id of something."""
 
 REFERENCES: dict[tuple[str, str, str], str] = {
+    ("account", "switch", "company_id"): "company",
     ("agent", "create", "data_sources"): "data-source",
     ("agent", "update", "data_sources"): "data-source",
     ("agent", "partial_update", "data_sources"): "data-source",

@@ -119,6 +119,7 @@ class AgentExecution(CompanyModel):
         max_length=10, choices=Status.choices, default=Status.RUNNING
     )
     is_preview = models.BooleanField(default=False)
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     input = models.TextField()
     output_format = models.CharField(max_length=10, default="text")
     outlet_id = models.CharField(max_length=64, blank=True, default="")
@@ -149,6 +150,12 @@ class AgentExecution(CompanyModel):
 
     class Meta(CompanyModel.Meta):
         verbose_name = "agent execution"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "idempotency_key"],
+                name="one_agent_execution_per_idempotency_key",
+            )
+        ]
         indexes = [
             models.Index(fields=["agent", "is_preview", "-id"]),
             models.Index(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.models import Company, User
 from agents import events
@@ -13,7 +13,12 @@ from agents.models import Agent, AgentExecution, AgentVersion, lost_executions
 from agents.runner import TIMEOUT_SECONDS, Turn, TurnResult, run_turn
 from agents.tools.base import ToolContext
 from craft.events import Event, changes_between, publish
-from craft.exceptions import ConflictError, DomainError, InvalidError
+from craft.exceptions import (
+    ConflictError,
+    DomainError,
+    InProgressError,
+    InvalidError,
+)
 from craft.leases import Status
 from datasources.models import DataSource
 
@@ -25,6 +30,13 @@ UNEXPECTED = {
     "code": "internal_error",
     "message": "Something went wrong on our side. The log carries it.",
 }
+
+
+class ExecutionFailedError(DomainError):
+    """What was begun under this key came to a bad end meanwhile."""
+
+    code = "execution_failed"
+    status_code = 502
 
 
 # --- Agents ---
@@ -146,11 +158,18 @@ def execute_agent(
     outlet_id: str = "",
     data_sources: Sequence[DataSource] | None = None,
     is_preview: bool = False,
+    idempotency_key: str | None = None,
 ) -> AgentExecution:
     """Ask the agent and wait for its answer. The row stands before the model is called, and no transaction is open while it is.
 
-    Raises `DomainError`; the execution has then failed, and `details` names it.
+    Raises `DomainError`; the execution has then failed, and `details` names it. The same `idempotency_key` again gives what came of it the first time,
+    and raises `InProgressError` until that is known.
     """
+    before = AgentExecution.objects.for_company(company).filter(
+        idempotency_key=idempotency_key
+    )
+    if idempotency_key is not None and (found := before.first()):
+        return _outcome_of(found)
     if not agent.is_active and not is_preview:
         raise ConflictError(
             "This agent is inactive. Set its status to active to run it."
@@ -158,18 +177,23 @@ def execute_agent(
     name = model or agent.model
     provider_of(name)
     sources = _sources_for(agent, data_sources)
-    execution = AgentExecution.objects.create(
-        company=company,
-        agent=agent,
-        agent_name=agent.name,
-        version=agent.version,
-        created_by=user,
-        input=input,
-        model=name,
-        output_format=output_format,
-        outlet_id=outlet_id,
-        is_preview=is_preview,
-    )
+    try:
+        with transaction.atomic():
+            execution = AgentExecution.objects.create(
+                company=company,
+                agent=agent,
+                agent_name=agent.name,
+                version=agent.version,
+                created_by=user,
+                input=input,
+                model=name,
+                output_format=output_format,
+                outlet_id=outlet_id,
+                is_preview=is_preview,
+                idempotency_key=idempotency_key,
+            )
+    except IntegrityError:
+        return _outcome_of(before.get())
     turn = Turn(
         input=input,
         model=name,
@@ -181,6 +205,21 @@ def execute_agent(
         ),
     )
     return _carry_out(execution, turn)
+
+
+def _outcome_of(execution: AgentExecution) -> AgentExecution:
+    if execution.status == Status.RUNNING:
+        raise InProgressError(
+            "The agent is still at work on this.",
+            details={"execution_id": execution.pk},
+        )
+    if execution.status != Status.COMPLETED:
+        error = execution.error or {}
+        raise ExecutionFailedError(
+            error.get("message", "The execution failed."),
+            details={"execution_id": execution.pk},
+        )
+    return execution
 
 
 def _sources_for(agent: Agent, wanted: Sequence[DataSource] | None) -> list[DataSource]:

@@ -22,6 +22,7 @@ from agents.serializers import (
     PreviewAnswerSerializer,
     PreviewTestSerializer,
 )
+from craft.api.idempotency import key_for_work
 from craft.api.viewsets import MEMBERS_WRITE, PUBLIC, ApiViewSet, CompanyModelViewSet
 
 UPSTREAM = (409, 502, 503, 504)
@@ -34,6 +35,7 @@ class AgentViewSet(CompanyModelViewSet):
     serializer_class = AgentSerializer
     filterset_class = AgentFilter
     access = MEMBERS_WRITE
+    unheld = frozenset({"execute", "preview_test"})
     problems = {"execute": UPSTREAM, "preview_test": UPSTREAM[1:]}
 
     def perform_create(self, serializer: Any) -> None:
@@ -89,6 +91,7 @@ class AgentViewSet(CompanyModelViewSet):
             company=caller.company,
             user=caller.user,
             is_preview=is_preview,
+            idempotency_key=key_for_work(self.request),
             **asked,
         )
 

@@ -7,3 +7,7 @@ class CraftConfig(AppConfig):
     def ready(self) -> None:
         # Tasks must belong to our app in every process, a shell's too; and the checks must be known before they are run.
         from craft import celery, checks  # noqa: F401
+        from craft.api.idempotency import note_effect
+        from craft.events import subscribe_to_all
+
+        subscribe_to_all(note_effect)

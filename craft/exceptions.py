@@ -26,6 +26,13 @@ class ConflictError(DomainError):
     status_code = 409
 
 
+class InProgressError(ConflictError):
+    """The same was asked for before and is still being done. `wait` says in how many seconds to ask again."""
+
+    code = "in_progress"
+    wait = 2
+
+
 class NotFoundError(DomainError):
     code = "not_found"
     status_code = 404

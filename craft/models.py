@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from django.db import models
 from django.db.models.sql import AND, Query
 
+from craft.fields import IdField
+
 if TYPE_CHECKING:
     from accounts.models import Company
 
@@ -120,3 +122,35 @@ class CompanyModel(BaseModel):
     class Meta:
         abstract = True
         default_manager_name = "unscoped"
+
+
+class KeptAnswer(BaseModel):
+    """What a POST with an `Idempotency-Key` answered, so that a repeat gets the same. See `craft/api/idempotency.py`.
+
+    `answer` is sealed: it may show a secret that is shown once. `effect` and `effect_id` name the change that was made, from within its own transaction,
+    where the answer can't be stored in the same one.
+    """
+
+    id = IdField("idem")
+    company = models.ForeignKey(
+        "accounts.Company", null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    scope = models.CharField(max_length=150)
+    operation = models.CharField(max_length=400)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.TextField(blank=True)
+    effect = models.CharField(max_length=100, blank=True)
+    effect_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scope", "operation", "key"], name="one_answer_per_key"
+            )
+        ]
+        indexes = [models.Index(fields=["created_at"], name="kept_answer_age")]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.key}"

@@ -216,6 +216,7 @@ CRAFT_SWEEPS: list[
     "agents.tasks.sweep",
     "accounts.tasks.sweep",
     "accounts.services.audit.seal_entries",
+    "craft.api.idempotency.forget_old_answers",
 ]
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (

@@ -71,6 +71,7 @@ class DataSourceViewSet(
         "query": "read",
         "test_connection": "read",
     }
+    unheld = frozenset({"upload", "query", "test_connection"})
     problems: ClassVar = {"upload": (413, 415), "query": (404, 503)}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

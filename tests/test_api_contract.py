@@ -836,3 +836,33 @@ def test_what_is_refused_leaves_no_entry(call, by, alice):
     )
     assert answer.status_code >= 400
     assert AuditEntry.unscoped.count() == known
+
+
+@each(call for call in CALLS if call.method == "POST")
+def test_a_post_with_a_key_acts_once(call, by, alice):
+    client, pk = by(alice), call.own_id(alice)
+    header = {"HTTP_IDEMPOTENCY_KEY": "once"}
+
+    def send():
+        extra = CHANGED.get((call.basename, call.action), dict)()
+        sent = extra or {"data": call.body, "format": "json"}
+        return call.send(client, pk=pk, **sent, **header)
+
+    first = send()
+    known = AuditEntry.unscoped.count()
+    second = send()
+    assert AuditEntry.unscoped.count() == known
+    if first.status_code < 400:
+        assert second.content == first.content
+        assert second.status_code == first.status_code
+        assert second.get("Location") == first.get("Location")
+        assert second["Idempotent-Replayed"] == "true"
+    else:
+        assert "Idempotent-Replayed" not in second
+    check_problem(call, call.send(client, pk=pk, HTTP_IDEMPOTENCY_KEY="x" * 256), 400)
+
+
+@each(call for call in CALLS if call.method == "POST")
+def test_every_post_says_that_it_takes_a_key(call):
+    names = {parameter["name"] for parameter in call.described["parameters"]}
+    assert "Idempotency-Key" in names

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import credentials_of
 from craft.api.envelopes import FlatResponse, dialect_of
+from craft.api.idempotency import key_for_work
 from craft.api.viewsets import (
     MEMBERS_WRITE,
     CompanyModelViewSet,
@@ -44,6 +45,7 @@ class WorkflowViewSet(CompanyModelViewSet):
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
     access = MEMBERS_WRITE
+    unheld = frozenset({"execute"})
     problems = {"trigger": (409,)}
     flat = frozenset({"create"})
 
@@ -114,6 +116,7 @@ class WorkflowViewSet(CompanyModelViewSet):
             "user": caller.user,
             "input": asked["input"],
             "trigger": {"type": "api"},
+            "idempotency_key": key_for_work(request),
         }
         if not runs_inline:
             return accepted(executions.start_execution(**fields))
@@ -209,6 +212,7 @@ class ExecutionViewSet(
     serializer_class = ExecutionSerializer
     filterset_class = ExecutionFilter
     access = MEMBERS_WRITE
+    unheld = frozenset({"cancel"})
     problems = {"cancel": (409,)}
 
     def get_queryset(self) -> Any:

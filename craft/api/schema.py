@@ -24,7 +24,7 @@ from drf_spectacular.plumbing import (
     get_doc,
     get_lib_doc_excludes,
 )
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers as drf
 
 from craft.api.envelopes import (
@@ -146,12 +146,22 @@ HEADERS: dict[str, Schema] = {
         "description": "How long to wait, in seconds.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "Idempotent-Replayed": {
+        "description": "`true` where this is the first answer to this `Idempotency-Key` again: nothing was done.",
+        "schema": {"type": "string", "const": "true"},
+    },
     "WWW-Authenticate": {
         "description": "How to show who you are.",
         "required": True,
         "schema": {"type": "string", "const": "Bearer"},
     },
 }
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description="A word of your own for this request, such as a UUID. The same word and body within 24 hours give the first answer again, and nothing is done twice; with another body it is a conflict. Only answers below 400 are kept.",
+)
 EVERYWHERE = (
     "X-Request-ID",
     "X-RateLimit-Limit",
@@ -166,8 +176,10 @@ BY_STATUS = {
 }
 
 
-def headers_for(status: str) -> Schema:
-    names = (*EVERYWHERE, *BY_STATUS.get(status, ()))
+def headers_for(status: str, method: str = "") -> Schema:
+    is_kept = method == "POST" and status < "400"
+    replayed = ("Idempotent-Replayed",) if is_kept else ()
+    names = (*EVERYWHERE, *BY_STATUS.get(status, ()), *replayed)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
@@ -272,6 +284,10 @@ class ContractSchema(AutoSchema):
             return []
         return list(self.view.paginator.get_schema_operation_parameters(self.view))
 
+    def get_override_parameters(self) -> list[Any]:
+        """What every POST takes; an action's own come with `extend_schema`."""
+        return [IDEMPOTENCY_KEY] if self.method == "POST" else []
+
     def get_request_serializer(self) -> Any:
         serializer: Any = super().get_request_serializer()
         if self.method == "PUT" and hasattr(serializer, "partial"):
@@ -313,7 +329,7 @@ class ContractSchema(AutoSchema):
             responses.setdefault(str(code), self._describe_problem(code))
         for status, response in responses.items():
             if "$ref" not in response:
-                response["headers"] = headers_for(status)
+                response["headers"] = headers_for(status, self.method)
         return dict(sorted(responses.items()))
 
     def _get_response_for_code(
@@ -384,6 +400,8 @@ class ContractSchema(AutoSchema):
             problems |= {404}
         if self._get_filter_parameters() or self._get_pagination_parameters():
             problems |= {400}
+        if self.method == "POST":
+            problems |= {400, 409}  # an Idempotency-Key that is none, or another's
         if self.method != "GET" and self._get_request_body():  # type: ignore[no-untyped-call]
             problems |= {400, 413, 415, self.dialect.invalid_status}
         return problems

@@ -24,6 +24,7 @@ from rest_framework.serializers import BaseSerializer
 
 from craft.api.envelopes import Deleted
 from craft.api.filters import filter_rows
+from craft.api.idempotency import answered_once
 from craft.api.limits import charge_call
 from craft.models import CompanyQuerySet
 
@@ -56,6 +57,8 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     """For the OpenAPI document: the errors of an action beside those that follow from its method, path and level."""
     flat: ClassVar[frozenset[str]] = frozenset()
     """For the OpenAPI document: the actions that may answer with a `FlatResponse`."""
+    unheld: ClassVar[frozenset[str]] = frozenset()
+    """The POST actions that ask models, run workflows or read uploads: they must not stand in one transaction (`craft/api/idempotency.py`)."""
     lookup_value_regex = "[A-Za-z0-9_-]{1,64}"  # any other text is no id: a 404 before any database sees it
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
 
@@ -76,6 +79,13 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
                 raise
         else:
             charge_call(request, company)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Once it is known that the caller may: a POST with a key acts once."""
+        super().initial(request, *args, **kwargs)
+        handler = getattr(self, "post", None)
+        if request.method == "POST" and handler is not None:
+            self.post = answered_once(self, handler)
 
     def read(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
         """The body, checked by this serializer."""

@@ -105,8 +105,39 @@ def insert(executions: Sequence[Execution]) -> None:
 
 
 def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
-    """Run inline until the end or the deadline. At the deadline the execution goes back to the queue, and a worker goes on with it."""
+    """Run inline until the end or the deadline. At the deadline the execution goes back to the queue, and a worker goes on with it.
+
+    The same `idempotency_key` again waits as long for the execution that it made the first time.
+    """
     execution = build_execution(**fields)
+    if execution.idempotency_key is not None and (found := started_before(execution)):
+        return wait_for_end(found, timeout_seconds)
+    try:
+        return _run_inline(execution, timeout_seconds)
+    except IntegrityError:
+        if execution.idempotency_key is None:
+            raise
+        found = started_before(execution)
+        if found is None:
+            raise
+        return wait_for_end(found, timeout_seconds)
+
+
+def started_before(execution: Execution) -> Execution | None:
+    """The one that the same key made."""
+    own = Execution.objects.for_company(execution.company_id)
+    return own.filter(idempotency_key=execution.idempotency_key).first()
+
+
+def wait_for_end(execution: Execution, seconds: float) -> Execution:
+    until = time.monotonic() + seconds
+    while not execution.is_over and time.monotonic() < until:
+        time.sleep(0.05)
+        execution.refresh_from_db()
+    return execution
+
+
+def _run_inline(execution: Execution, timeout_seconds: float) -> Execution:
     now = timezone.now()
     execution.status, execution.started_at, execution.next_attempt_at = (
         Status.RUNNING,

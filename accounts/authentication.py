@@ -87,7 +87,9 @@ def session_membership(request: HttpRequest) -> Membership | None:
     if family is not None and not is_live(family):
         return None
     places = Membership.objects.select_related("user", "company")
-    return places.filter(user=request.user).first()
+    places = places.filter(user=request.user)
+    company_id = request.session.get("company_id")
+    return (places.filter(company=company_id) if company_id else places).first()
 
 
 def credentials_of(request: Request) -> Credentials:

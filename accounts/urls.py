@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.pages import companies, entry, keys, settings
+from accounts.pages import audit, companies, entry, invitations, keys, settings
 from accounts.views.account import AccountViewSet, OwnCompanyViewSet
 from accounts.views.audit import AuditViewSet
 from accounts.views.auth import AuthViewSet
@@ -35,10 +35,23 @@ pages = [
     path("signup", entry.sign_up, name="sign-up"),
     path("login", entry.sign_in, name="sign-in"),
     path("logout", entry.sign_out, name="sign-out"),
+    path("invitation", invitations.accept, name="invitation"),
+    path("switch/<int:company_id>", settings.switch_company, name="switch-company"),
     path("settings", settings.first, name="settings"),
     path("settings/profile", settings.profile, name="settings-profile"),
     path("settings/company", companies.company, name="settings-company"),
     path("settings/members", companies.people, name="settings-members"),
+    path("settings/members/invite", invitations.invite, name="settings-invite"),
+    path(
+        "settings/invitations/<str:invitation_id>/resend",
+        invitations.send_again,
+        name="settings-invitation-resend",
+    ),
+    path(
+        "settings/invitations/<str:invitation_id>/delete",
+        invitations.take_back,
+        name="settings-invitation-delete",
+    ),
     path("settings/members/<str:user_id>", companies.person, name="settings-member"),
     path(
         "settings/members/<str:user_id>/remove",
@@ -58,6 +71,7 @@ pages = [
         companies.delete_outlet,
         name="settings-outlet-delete",
     ),
+    path("settings/audit-log", audit.log, name="settings-audit"),
     path("settings/api-keys", keys.api_keys, name="settings-keys"),
     path("settings/api-keys/new", keys.new_api_key, name="settings-keys-new"),
     path(
@@ -78,4 +92,5 @@ settings_pages = [
     SettingsPage("Company", "Members", "settings-members", "people", level="admin"),
     SettingsPage("Company", "Outlets", "settings-outlets", "pin"),
     SettingsPage("Company", "API keys", "settings-keys", "key", level="admin"),
+    SettingsPage("Company", "Audit log", "settings-audit", "log", level="admin"),
 ]

@@ -16,7 +16,7 @@ from django.utils.cache import patch_cache_control
 from accounts.authentication import session_membership
 from accounts.models import Membership, User
 from accounts.permissions import refusal
-from accounts.services.sessions import Session, family_of
+from accounts.services.sessions import Session, end_family, family_of
 from craft.api.viewsets import Level
 from craft.events import current_actor
 
@@ -70,8 +70,12 @@ def admit(request: Any) -> bool:
 
 
 def begin_session(request: HttpRequest, session: Session) -> None:
-    """Sign this browser in. It is one of the person's sessions like any other, and ends with it."""
+    """Sign this browser in, for the session's company. It is one of the person's sessions like any other, and ends with it."""
+    before = request.session.get("family")
+    if before:
+        end_family(before)
     login(request, session.membership.user)
+    request.session["company_id"] = session.membership.company_id
     request.session["family"] = family_of(session)
 
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from accounts.forms.companies import CompanyForm, OutletForm, RoleForm
-from accounts.models import Membership, Outlet
+from accounts.models import Invitation, Membership, Outlet
 from accounts.pages.access import PageRequest, signed_in
 from accounts.serializers.companies import CompanySerializer, OutletSerializer
 from accounts.serializers.fields import COUNTRIES, INDUSTRIES, time_zones
@@ -73,6 +73,10 @@ def people(request: PageRequest) -> HttpResponse:
         MEMBERS,
         intro="Who works in this company, and what they may do.",
         members=rows.order_by("-is_owner", "user__full_name", "pk"),
+        invitations=Invitation.objects.for_company(request.membership.company)
+        .filter(accepted_at=None)
+        .select_related("invited_by")
+        .order_by("-id"),
     )
 
 

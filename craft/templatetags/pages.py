@@ -1,5 +1,6 @@
 """What every page is dressed with: icons, moments."""
 
+import json
 from datetime import datetime
 
 from django import template
@@ -77,3 +78,18 @@ def _spoken(when: datetime) -> str:
 def initials(name: str) -> str:
     words = [word for word in name.replace("@", " ").split() if word]
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+@register.filter
+def event(event_type: str) -> str:
+    """`api_key.created` as one says it: "API key created"."""
+    words = event_type.replace(".", " ").replace("_", " ")
+    return (words[:1].upper() + words[1:]).replace("Api ", "API ")
+
+
+@register.filter
+def value(side: object) -> str:
+    """One side of a change: texts as they are, all else as JSON."""
+    if isinstance(side, str):
+        return side or "(empty)"
+    return json.dumps(side, ensure_ascii=False)

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, Outlet
-from accounts.services import companies
+from accounts.models import ApiKey, Invitation, Mail, Outlet
+from accounts.services import companies, invitations
 from accounts.urls import pages
 from craft import first_operator
 from tests.factories import PASSWORD, Person, make_person
@@ -19,8 +19,10 @@ PUBLIC = {
     "sign-up",
     "sign-in",
     "sign-out",
+    "invitation",
 }
-PLACES = re.compile(r"<str:(\w+)>")
+POSTED = {"switch-company", "settings-invitation-resend", "settings-invitation-delete"}
+PLACES = re.compile(r"<\w+:(\w+)>")
 
 
 @pytest.fixture
@@ -43,7 +45,8 @@ def addresses(**ids: str) -> list[tuple[str, str]]:
     return [
         (
             page.name,
-            "/" + PLACES.sub(lambda place: ids.get(place[1], "x"), str(page.pattern)),
+            "/"
+            + PLACES.sub(lambda place: str(ids.get(place[1], "1")), str(page.pattern)),
         )
         for page in pages
     ]
@@ -60,7 +63,12 @@ def ids_of(person: Person) -> dict[str, Any]:
         last_four="abcd",
         permissions=["read"],
     )
+    invitation = invitations.invite(
+        company=person.company, user=person.user, email="new@example.com", role="member"
+    )
     return {
+        "company_id": person.company.pk,
+        "invitation_id": invitation.pk,
         "user_id": person.user.pk,
         "outlet_id": outlet.pk,
         "key_id": api_key.pk,
@@ -70,7 +78,7 @@ def ids_of(person: Person) -> dict[str, Any]:
 def test_who_is_not_signed_in_is_asked_to_sign_in(db, client):
     for name, address in addresses():
         if name not in PUBLIC:
-            answer = client.get(address)
+            answer = client.post(address) if name in POSTED else client.get(address)
             assert answer.status_code == 302, address
             assert answer["Location"].startswith("/login?next="), address
 
@@ -84,14 +92,16 @@ def test_another_companys_anything_is_not_there(alice, charlie, browse):
     ]
     assert len(foreign) >= 6
     for address in foreign:
-        assert client.get(address).status_code == 404, address
+        assert client.get(address).status_code in {404, 405}, address
         assert client.post(address).status_code == 404, address
 
 
 def ids_of_texts(person: Person) -> list[str]:
     outlet = Outlet.objects.for_company(person.company).first()
     api_key = ApiKey.objects.for_company(person.company).first()
-    return [person.user.pk, outlet.pk, api_key.pk]
+    invitation = Invitation.objects.for_company(person.company).first()
+    switch = f"/switch/{person.company.pk}"
+    return [person.user.pk, outlet.pk, api_key.pk, invitation.pk, switch]
 
 
 @pytest.mark.parametrize("role", ["member", "viewer"])
@@ -115,8 +125,13 @@ def test_lists_ask_as_often_for_many_rows_as_for_one(
     for number in range(5):
         make_person(company=alice.company, full_name=f"Person {number}")
         companies.create_outlet(company=alice.company, name=f"Outlet {number}")
-    for address in ("members", "outlets", "api-keys"):
-        with django_assert_num_queries(5):  # session, user, its session, place, rows
+    for address, rows in {
+        "members": 2,
+        "outlets": 1,
+        "api-keys": 1,
+        "audit-log": 1,
+    }.items():
+        with django_assert_num_queries(4 + rows):  # session, user, line, place
             assert client.get(f"/settings/{address}").status_code == 200
 
 
@@ -255,3 +270,76 @@ def test_the_first_operator_needs_the_token_that_was_printed(db, settings, tmp_p
     again = form | {"token": token, "email": "eve@example.com"}
     assert Client().post(reverse("set-up"), again)["Location"] == "/"
     assert Client().get("/")["Location"] == "/login"
+
+
+def test_a_stranger_is_invited_makes_an_account_and_is_in(alice, browse):
+    client = browse(alice)
+    form = {"email": "new@example.com", "role": "viewer"}
+    assert client.post("/settings/members/invite", form).status_code == 302
+    answer = client.post("/settings/members/invite", form)
+    assert "Already invited" in answer.content.decode()
+    assert "new@example.com" in client.get("/settings/members").content.decode()
+
+    token = Mail.objects.get(to="new@example.com").token.text
+    stranger = Client()
+    page = stranger.get(f"/invitation?token={token}")
+    assert page["Referrer-Policy"] == "strict-origin"
+    assert f"Join {alice.company}" in page.content.decode()
+    joining = {"token": token, "full_name": "Nia New", "password": "short"}
+    assert "too short" in stranger.post("/invitation", joining).content.decode()
+    joining["password"] = PASSWORD
+    assert stranger.post("/invitation", joining)["Location"] == "/"
+    assert f"{alice.company}" in stranger.get("/").content.decode()
+    assert Client().post("/invitation", joining).status_code == 400
+
+
+def test_an_invitation_is_sent_again_or_taken_back(alice, browse):
+    client = browse(alice)
+    invitation = ids_of(alice)["invitation_id"]
+    answer = client.post(f"/settings/invitations/{invitation}/resend", follow=True)
+    assert "a moment ago" in answer.content.decode()
+    client.post(f"/settings/invitations/{invitation}/delete")
+    assert not Invitation.objects.for_company(alice.company).exists()
+
+
+def test_who_is_known_joins_with_their_password_or_signed_in_and_switches(
+    alice, charlie, browse
+):
+    client = browse(charlie)
+    invitations.invite(
+        company=alice.company, user=alice.user, email=charlie.user.email, role="member"
+    )
+    token = Mail.objects.filter(template="invitation").latest("id").token.text
+    wrong = {"token": token, "password": "wrong"}
+    assert "is wrong" in Client().post("/invitation", wrong).content.decode()
+    assert client.post("/invitation", {"token": token})["Location"] == "/"
+    assert f"{alice.company}" in client.get("/").content.decode()
+    client.post(f"/switch/{charlie.company.pk}")
+    assert f"{charlie.company}" in client.get("/").content.decode()
+
+
+def test_the_audit_log_tells_who_did_what_page_by_page(alice, browse):
+    client = browse(alice)
+    client.post(
+        "/settings/company", {"name": "New & better", "time_zone": "Europe/Berlin"}
+    )
+    for number in range(60):
+        companies.create_outlet(company=alice.company, name=f"Outlet {number}")
+    page = client.get("/settings/audit-log").content.decode()
+    assert page.count("Outlet created") == 50
+    older = re.search(r'href="\?before=([^"]+)"', page)[1]
+    page = client.get("/settings/audit-log", {"before": older}).content.decode()
+    assert page.count("Outlet created") == 10
+    assert "Company updated" in page
+    assert "New &amp; better" in page
+    assert alice.user.email in page
+
+
+def test_a_profile_is_changed(alice, browse):
+    client = browse(alice)
+    form = {"full_name": "Alice Anew", "time_zone": "Europe/Berlin", "phone": "no"}
+    answer = client.post("/settings/profile", form)
+    assert "Not a telephone number" in answer.content.decode()
+    client.post("/settings/profile", form | {"phone": "+49 30 123456"})
+    alice.user.refresh_from_db()
+    assert (alice.user.full_name, alice.user.phone) == ("Alice Anew", "+49 30 123456")

@@ -13,6 +13,7 @@ from accounts.views.companies import (
 )
 from accounts.views.invitations import AcceptanceViewSet, InvitationViewSet
 from accounts.views.keys import ApiKeyViewSet
+from accounts.views.sandbox import SandboxViewSet
 from craft.pages import SettingsPage
 
 routes = [
@@ -20,6 +21,7 @@ routes = [
     ("account", AccountViewSet, "account"),
     ("account/audit-log", AuditViewSet, "audit-entry"),
     ("account/api-keys", ApiKeyViewSet, "api-key"),
+    ("account", SandboxViewSet, "sandbox"),
     ("account/companies", OwnCompanyViewSet, "own-company"),
     ("companies", CompanyProfileViewSet, "company"),
     (f"{BELOW_COMPANY}/users", MemberViewSet, "member"),

@@ -12,6 +12,7 @@ from agents.llm import provider_of
 from agents.models import Agent, AgentExecution, AgentVersion, lost_executions
 from agents.runner import TIMEOUT_SECONDS, Turn, TurnResult, run_turn
 from agents.tools.base import ToolContext
+from craft import egress
 from craft.events import Event, changes_between, publish
 from craft.exceptions import (
     ConflictError,
@@ -238,7 +239,8 @@ def _sources_for(agent: Agent, wanted: Sequence[DataSource] | None) -> list[Data
 def _carry_out(execution: AgentExecution, turn: Turn) -> AgentExecution:
     started = time.perf_counter()
     try:
-        result = run_turn(turn)
+        with egress.test_mode(egress.is_test_mode() or execution.company.is_sandbox):
+            result = run_turn(turn)
     except DomainError as error:
         _fail(execution, turn, {"code": error.code, "message": error.message}, started)
         error.details = {**error.details, "execution_id": execution.pk}

@@ -19,16 +19,16 @@ _windows: dict[int, tuple[float, list[Window]]] = {}
 
 def get_windows(company: Company) -> list[Window]:
     """The rate windows of the company's plan; at most a few seconds old, since every call asks."""
-    kept = _windows.get(company.pk)
+    payer = company.sandbox_of_id or company.pk  # a sandbox is on its company's plan
+    kept = _windows.get(payer)
     if kept and kept[0] > time.monotonic():
         return kept[1]
-    subscription = (
-        Subscription.objects.for_company(company).select_related("plan").first()
-    )
+    rows = Subscription.objects.for_company(payer)
+    subscription = rows.select_related("plan").first()
     windows = windows_of(subscription.plan) if subscription else []
     if len(_windows) > 10_000:
         _windows.clear()
-    _windows[company.pk] = (time.monotonic() + _KEEP_SECONDS, windows)
+    _windows[payer] = (time.monotonic() + _KEEP_SECONDS, windows)
     return windows
 
 

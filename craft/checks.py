@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.settings import api_settings
 
+from craft import copies
 from craft.api.viewsets import ApiViewSet, Level
 from craft.vault import KeyRingError, read_ring
 
@@ -137,6 +138,23 @@ def check_words(**_: Any) -> Iterator[CheckMessage]:
             f"PORT is {settings.PORT}.",
             hint="Set it to a number from 1 to 65535.",
             id="craft.E010",
+        )
+
+
+@register
+def check_copies(**_: Any) -> Iterator[CheckMessage]:
+    """A model that does not say what becomes of its rows in a sandbox does not start."""
+    for model in copies.undeclared():
+        yield Error(
+            f"{model._meta.label} does not say what a company's sandbox gets of its rows.",
+            hint=f"Name it in {model._meta.app_label}/copies.py: Copied(), LeftOut(why) or Shared(why).",
+            id="craft.E032",
+        )
+    for model, name in copies.dangling():
+        yield Error(
+            f"{model._meta.label} is copied into a sandbox, but its {name!r} leads to what is left out.",
+            hint="Copy that too, leave both out, or let the field be empty.",
+            id="craft.E033",
         )
 
 

@@ -21,9 +21,10 @@ import socket
 import ssl
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, ClassVar
@@ -66,6 +67,13 @@ class EgressTimeoutError(EgressError):
 class EgressFailedError(EgressError):
     code = "egress_failed"
     status_code = 502
+
+
+class TestModeError(EgressError):
+    """The request would have left a sandbox."""
+
+    code = "test_mode"
+    status_code = 403
 
 
 class TooLargeError(EgressError):
@@ -201,6 +209,48 @@ def _parse_allowance(entry: str) -> Allowance:
 
 def _allowances() -> tuple[Allowance, ...]:
     return parse_allowances(tuple(settings.OUTBOUND_ALLOW))
+
+
+# --- Test mode: nothing leaves ---
+
+_is_test: ContextVar[bool] = ContextVar("is_test", default=False)
+
+
+@contextmanager
+def test_mode(is_on: bool) -> Iterator[None]:
+    """Whether what is done inside is done in a sandbox, from which nothing leaves but to the hosts of `settings.SANDBOX_ALLOW`."""
+    token = _is_test.set(is_on)
+    try:
+        yield
+    finally:
+        _is_test.reset(token)
+
+
+def enter_test_mode() -> None:
+    """For the rest of this request or task."""
+    _is_test.set(True)
+
+
+def is_test_mode() -> bool:
+    return _is_test.get()
+
+
+def refuse_in_test_mode(what: str) -> None:
+    """For what leaves by another door, such as mail."""
+    if is_test_mode():
+        raise TestModeError(
+            f"{what} is not sent in test mode: nothing leaves a sandbox. Use a live key."
+        )
+
+
+def _keep_inside(host: str, port: int) -> None:
+    if not is_test_mode():
+        return
+    allowances = parse_allowances(tuple(settings.SANDBOX_ALLOW))
+    if not any(one.covers(host, _literal(host), port) for one in allowances):
+        raise TestModeError(
+            f"Nothing leaves a sandbox, so {host} was not called. Use a live key, or ask the operator to open it for test mode (CRAFT_SANDBOX_ALLOW)."
+        )
 
 
 # --- Judging ---
@@ -493,6 +543,7 @@ KEPT_ACROSS_HOSTS = frozenset(
 async def _exchange(request: httpx2.Request) -> httpcore2.Response:
     url = request.url
     pools = _pools_of_this_loop()
+    _keep_inside(_host_of(url), _port_of(url))
     _judge_unresolved(url.scheme, _host_of(url), _port_of(url), pools.allowances)
     request.headers["Accept-Encoding"] = "gzip"
     return await pools.by_scheme[url.scheme].handle_async_request(
@@ -772,6 +823,7 @@ def resolve_blocking(host: str, port: int) -> list[str]:
     """For drivers that dial by themselves, such as a database's: the judged addresses of a host. Dial one of them, never the name."""
     if fault := _host_fault(host.lower()):
         raise EgressError(fault)
+    _keep_inside(host.lower(), port)
     call = resolve(host.lower(), port, _allowances())
     addresses = asyncio.run_coroutine_threadsafe(call, _background_loop(os.getpid()))
     return [str(address) for address in addresses.result()]

@@ -3,11 +3,13 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from craft import egress
 from craft.api.limits import address_of
 from craft.events import Actor, current_actor
 from craft.fields import new_id
 
 REQUEST_ID_HEADER = "X-Request-ID"
+MODE_HEADER = "X-Craft-Mode"
 USER_AGENT_LENGTH = 300
 
 
@@ -34,4 +36,18 @@ class RequestIdMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id_of(request)):
             response = self.get_response(request)
         response[REQUEST_ID_HEADER] = request_id_of(request)
+        return response
+
+
+class ModeMiddleware:
+    """Every request begins live. One that turned out to be a test key's says so in its answer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with egress.test_mode(False):
+            response = self.get_response(request)
+        if getattr(request, "is_test", False):
+            response[MODE_HEADER] = "test"
         return response

@@ -141,6 +141,7 @@ MIDDLEWARE = [
     "craft.middleware.RequestIdMiddleware",
     "craft.security.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "craft.middleware.ModeMiddleware",
     "craft.api.limits.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -316,6 +317,9 @@ SPECTACULAR_SETTINGS = {
 # --- The outside world ---
 
 OUTBOUND_ALLOW = env.list("CRAFT_OUTBOUND_ALLOW", default=[])
+SANDBOX_ALLOW = env.list(
+    "CRAFT_SANDBOX_ALLOW", default=[]
+)  # hosts that a sandbox may call
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
 ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")

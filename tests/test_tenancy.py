@@ -35,6 +35,7 @@ UNSCOPED = {
     "billing.admin": "the operator's console",
     "billing.services": "a plan is set by the operator or a trial, for the company that it names",
     "craft.admin": "the operator's console",
+    "craft.copies": "a company's records are copied to its sandbox, each model's by its own way to the company",
     "craft.leases": "workers serve all companies",
     "craft.models": "where it is defined",
     "workflows.admin": "the operator's console",

@@ -28,8 +28,9 @@ def by_api() -> str:
 
 class WorkflowQuerySet(CompanyQuerySet["Workflow"]):
     def readable_by(self, company: Company) -> Self:
-        """The company's own, and what others made public."""
-        return self.scoped_by(Q(company=company) | Q(public=True), company)
+        """The company's own, and what others made public. A sandbox shares nothing: neither does it see theirs, nor do they see what is public in it."""
+        own, shared = Q(company=company), Q(public=True, company__sandbox_of=None)
+        return self.scoped_by(own if company.is_sandbox else own | shared, company)
 
 
 class Workflow(CompanyModel):

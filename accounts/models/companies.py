@@ -29,11 +29,11 @@ LEVELS: dict[str, frozenset[str]] = {
 
 class CompanyRows(AccessQuerySet["Company"]):
     def company_ids(self) -> set[int]:
-        return set(self.values_list("pk", flat=True))
+        return {live or own for own, live in self.values_list("pk", "sandbox_of_id")}
 
 
 class Company(AccessModel, BaseModel):
-    """A tenant. Its id is an integer, as the API documents it."""
+    """A tenant. Its id is an integer, as the API documents it. Its sandbox, in which test keys work, is a company of its own."""
 
     name = models.CharField(max_length=200)
     industry = models.CharField(max_length=60, blank=True, default="")
@@ -46,6 +46,16 @@ class Company(AccessModel, BaseModel):
     time_zone = models.CharField(
         max_length=64, default="UTC", help_text="As the IANA names it: Europe/Berlin."
     )
+    sandbox_of = models.OneToOneField(
+        "self",
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="sandbox",
+        editable=False,
+    )
+    copied_at = models.DateTimeField(
+        null=True, editable=False, help_text="Of a sandbox: when it was filled."
+    )
 
     objects = CompanyRows.as_manager()
 
@@ -56,7 +66,17 @@ class Company(AccessModel, BaseModel):
         return self.name
 
     def company_ids(self) -> set[int]:
-        return {self.pk}
+        return {self.sandbox_of_id or self.pk}
+
+    @property
+    def is_sandbox(self) -> bool:
+        return self.sandbox_of_id is not None
+
+    @property
+    def filled_sandbox(self) -> Company | None:
+        """Its sandbox, once it has been filled."""
+        sandbox: Company | None = getattr(self, "sandbox", None)
+        return sandbox if sandbox is not None and sandbox.copied_at else None
 
 
 class MembershipQuerySet(AccessQuerySet["Membership"]):

@@ -259,9 +259,11 @@ def digest_of_key(text: str) -> str:
 
 
 def find_by_digest(digest: str) -> ApiKey | None:
-    """One query: the key with its person and company, unless the person is inactive. Whether it still opens with this secret is the caller's to ask."""
+    """One query: the key with its person, company and sandbox, unless the person is inactive. Whether it still opens with this secret is the caller's to ask."""
     return (
-        ApiKey.unscoped.select_related("membership__user", "membership__company")
+        ApiKey.unscoped.select_related(
+            "membership__user", "membership__company__sandbox"
+        )
         .filter(Q(digest=digest) | Q(previous_digest=digest))
         .filter(membership__user__is_active=True)
         .first()

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from accounts import tasks
 from accounts.models import Mail, MailedToken, Purpose, User, normalise_email
+from craft import egress
 from craft.exceptions import InvalidError
 from craft.leases import MAX_LOST, Doorbell, Keeper, Status, claim, due, recover
 
@@ -70,6 +71,7 @@ def queue_mail(
 ) -> Mail:
     """Write a mail in the transaction at hand. `accounts/mail/<template>.txt` (its first line is the subject) and `.html` are rendered when it is sent,
     with `context`, which is kept and so holds no secret, and, where there is a token, with `link` and `token`."""
+    egress.refuse_in_test_mode("Mail")
     mail = Mail.objects.create(
         to=to, template=template, context=context, token=token, next_attempt_at=Now()
     )
@@ -80,6 +82,7 @@ def queue_mail(
 def queue_asked_mail(*, email: str, purpose: Purpose) -> None:
     """Write down that somebody who named this address asks for its mail. Costs the same whether or not anybody has the address: that is looked up by
     the worker."""
+    egress.refuse_in_test_mode("Mail")
     Mail.objects.create(
         to=normalise_email(email),
         template=purpose,

@@ -83,7 +83,9 @@ def _own_copy(api_key: ApiKey) -> ApiKey:
     own = copy(api_key)
     own.membership = copy(api_key.membership)
     own.membership.user = copy(api_key.membership.user)
-    own.membership.company = own.company = copy(api_key.membership.company)
+    own.membership.company = own.company = company = copy(api_key.membership.company)
+    if company.filled_sandbox is not None:
+        company.sandbox = copy(company.filled_sandbox)
     return own
 
 

@@ -19,6 +19,7 @@ class AccountViewSet(ApiViewSet):
     """The caller's own account."""
 
     access = OWN_ACCOUNT
+    is_live_only = True
     problems: ClassVar = {"switch": (404,)}
 
     @extend_schema(request=SwitchSerializer, responses=SessionSerializer)

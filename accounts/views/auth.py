@@ -24,6 +24,7 @@ class AuthViewSet(ApiViewSet):
     """Sign up, sign in and stay signed in."""
 
     access: ClassVar[Access] = {"safe": "read", "unsafe": "public"}
+    is_live_only = True
     problems: ClassVar = {"register": (409,), "login": (401,), "refresh": (401,)}
 
     @extend_schema(request=RegistrationSerializer, responses={201: SessionSerializer})

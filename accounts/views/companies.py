@@ -34,8 +34,8 @@ BELOW_COMPANY = r"companies/(?P<company_id>[A-Za-z0-9_-]{1,64})"
 
 
 def own_company(request: Request, identifier: str) -> Company:
-    """The caller's, if that is the one that is named. Another's is as unknown as one that never was."""
-    company = credentials_of(request).company
+    """The caller's, if that is the one that is named; also a test key names the live one. Another's is as unknown as one that never was."""
+    company = credentials_of(request).membership.company
     if identifier != str(company.pk):
         raise Http404
     return company
@@ -59,6 +59,7 @@ class CompanyProfileViewSet(
     queryset = Company.objects.all()
     serializer_class = CompanySerializer
     access: ClassVar[Access] = {**ADMINS_WRITE, "transfer_ownership": "owner"}
+    is_live_only = True
     problems: ClassVar = {"transfer_ownership": (409,)}
 
     def get_object(self) -> Company:
@@ -104,6 +105,7 @@ class MemberViewSet(
     serializer_class = MemberSerializer
     filterset_class = MemberFilter
     access = ADMINS_ONLY
+    is_live_only = True
     lookup_field = "user_id"
     lookup_url_kwarg = "pk"
     problems: ClassVar = {
@@ -115,7 +117,7 @@ class MemberViewSet(
     def get_queryset(self) -> Any:
         if getattr(self, "swagger_fake_view", False):
             return self.queryset
-        company = credentials_of(self.request).company
+        company = credentials_of(self.request).membership.company
         return super().get_queryset().filter(company=company)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -37,6 +37,7 @@ class InvitationViewSet(
     queryset = Invitation.objects.all()
     serializer_class = InvitationSerializer
     access = ADMINS_ONLY
+    is_live_only = True
     problems: ClassVar = {"create": (409,), "resend": (409,)}
 
     @extend_schema(responses={201: InvitationSerializer})

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import credentials_of
-from accounts.models import ApiKey
+from accounts.models import ApiKey, KeyMode
 from accounts.serializers.keys import (
     ApiKeySerializer,
     NewApiKeySerializer,
@@ -30,6 +30,14 @@ class ApiKeyViewSet(
     queryset = ApiKey.objects.select_related("membership")
     serializer_class = ApiKeySerializer
     access = ADMINS_ONLY
+
+    def get_queryset(self) -> Any:
+        """Test keys too are the live company's. With one of them only its like are seen."""
+        if getattr(self, "swagger_fake_view", False):
+            return super().get_queryset()
+        credentials = credentials_of(self.request)
+        rows = self.queryset.for_company(credentials.membership.company_id)
+        return rows.filter(mode=KeyMode.TEST) if credentials.sandbox else rows
 
     @property
     def grantor(self) -> keys.Grantor:

@@ -53,6 +53,8 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     """A viewset that says who may call it."""
 
     access: ClassVar[Access]
+    is_live_only: ClassVar[bool] = False
+    """For people and the account itself, of which a sandbox has none of its own: a test key reads the live ones, and may change nothing."""
     problems: ClassVar[dict[str, tuple[int, ...]]] = {}
     """For the OpenAPI document: the errors of an action beside those that follow from its method, path and level."""
     flat: ClassVar[frozenset[str]] = frozenset()

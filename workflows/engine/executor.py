@@ -77,6 +77,7 @@ class Job:
     variables: dict[str, Any]
     workflow: dict[str, Any]
     logs: list[dict[str, Any]] = field(default_factory=list)
+    is_test: bool = False
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ def job_of(execution: Execution) -> Job:
             "version": execution.version.number,
         },
         logs=execution.logs,
+        is_test=execution.company.is_sandbox,
     )
 
 

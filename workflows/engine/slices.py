@@ -28,6 +28,7 @@ from django.db import (
 from django.db.models import prefetch_related_objects
 from django.db.models.functions import Now
 
+from craft import egress
 from craft.leases import (
     ONCE_LOST,
     TWICE_LOST,
@@ -172,7 +173,8 @@ class Slice:
         """One run from here to wherever it ends."""
         write: Write | None = None
         try:
-            write = self._ending_of(run, await run.execute())
+            with egress.test_mode(run.job.is_test):
+                write = self._ending_of(run, await run.execute())
         except LeaseLostError:
             logger.info(
                 "lease of %s lost, its work here is dropped", run.job.execution_id
@@ -408,7 +410,7 @@ def run_suspects() -> int:
 
 def claim_executions(*, limit: int, lost: int = 0) -> list[Execution]:
     executions = claim(Execution, limit=limit, lost=lost)
-    prefetch_related_objects(executions, "version", "workflow")
+    prefetch_related_objects(executions, "version", "workflow", "company")
     return executions
 
 

@@ -1,0 +1,30 @@
+"""What a sandbox gets of a company itself: its outlets, but nobody's account. It is the live company's members who work in it."""
+
+from accounts.models import (
+    ApiKey,
+    AuditEntry,
+    AuditHead,
+    Company,
+    Invitation,
+    Mail,
+    MailedToken,
+    Membership,
+    Outlet,
+    RefreshToken,
+    User,
+)
+from craft.copies import Copied, Copies, LeftOut, Shared
+
+COPIES: Copies = {
+    Company: Shared("the sandbox is a company itself"),
+    User: Shared("people belong to no company"),
+    Outlet: Copied(),
+    Membership: Shared("who works in a company works in its sandbox"),
+    ApiKey: Shared("test keys are the live company's, which makes and ends them"),
+    RefreshToken: Shared("a session is a person's, and live"),
+    Invitation: Shared("people join the live company"),
+    Mail: Shared("a sandbox sends none"),
+    MailedToken: Shared("a sandbox sends no mail"),
+    AuditEntry: LeftOut("a record of what was done elsewhere", kept=True),
+    AuditHead: LeftOut("the end of that record's chain", kept=True),
+}

@@ -1,0 +1,21 @@
+from craft.copies import Copied, Copies, LeftOut
+from workflows.models import Execution, Schedule, Step, Workflow, WorkflowVersion
+
+COPIES: Copies = {
+    Workflow: Copied(
+        anew={
+            "usage_count": 0,
+            "ended_count": 0,
+            "ended_ms_total": 0,
+            "rating_count": 0,
+            "rating_total": 0,
+        }
+    ),
+    WorkflowVersion: Copied(of="workflow__company"),
+    Execution: LeftOut("a record of what was run elsewhere"),
+    Step: LeftOut("a part of that record", of="execution__company"),
+    Schedule: LeftOut(
+        "a copy fires by itself only once somebody has published it there",
+        of="workflow__company",
+    ),
+}

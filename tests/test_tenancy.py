@@ -45,6 +45,7 @@ UNSCOPED = {
 """Who may go round the guard, and why. A module's name covers what is below it."""
 
 HOLD_NO_SCOPE = {
+    Company: "it is the company, and says whose sandbox it is",
     Membership: "it is what says whose company somebody belongs to",
 }
 """Models with a company that are not guarded, and why."""

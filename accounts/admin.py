@@ -24,6 +24,7 @@ from accounts.models import (
     ApiKey,
     AuditEntry,
     Company,
+    KeyMode,
     Mail,
     Membership,
     User,
@@ -49,6 +50,7 @@ from craft.admin.shown import (
     as_moment,
     as_quiet,
     as_row_link,
+    exactly,
     joined,
     list_of,
 )
@@ -306,13 +308,35 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
 class ApiKeyAdmin(ConsoleAdmin):
     """Keys are seen and ended here, never made: a secret is shown to its owner alone."""
 
-    list_display = ["name", "shown", "of_company", "owner", "may", "used", "since"]
+    list_display = [
+        "name",
+        "shown",
+        "standing",
+        "of_company",
+        "owner",
+        "may",
+        "expires",
+        "used",
+        "since",
+    ]
     list_select_related = ["company", "membership__user"]
-    list_filter = [("company", AutocompleteSelectFilter)]
+    list_filter = ["mode", ("company", AutocompleteSelectFilter)]
     list_filter_submit = True
     search_fields = ["name", "last_four", "company__name", "membership__user__email"]
     ordering = ["-id"]
-    readonly_fields = ["name", "shown", "of_company", "owner", "may", "used", "since"]
+    readonly_fields = [
+        "name",
+        "shown",
+        "standing",
+        "of_company",
+        "owner",
+        "may",
+        "places",
+        "expires",
+        "old_secret",
+        "used",
+        "since",
+    ]
     fields = readonly_fields
     empty_hint = "Keys are made by their owners: POST /v1/api-keys. The secret is shown to them, once."
     company_column = CompanyColumn("key_count", "Keys", lambda: count_of(ApiKey))
@@ -349,6 +373,27 @@ class ApiKeyAdmin(ConsoleAdmin):
     @admin.display(description="Permissions")
     def may(self, api_key: ApiKey) -> str:
         return ", ".join(api_key.permissions)
+
+    @admin.display(description="Mode", ordering="mode")
+    def standing(self, api_key: ApiKey) -> SafeString:
+        if api_key.is_expired:
+            return as_badge("cancelled", "Expired")
+        if api_key.mode == KeyMode.TEST:
+            return as_badge("pending", "Test")
+        return as_quiet("live")
+
+    @admin.display(description="Expires", ordering="expires_at")
+    def expires(self, api_key: ApiKey) -> str:
+        return exactly(api_key.expires_at) if api_key.expires_at else "never"
+
+    @admin.display(description="Allowed addresses")
+    def places(self, api_key: ApiKey) -> str:
+        return ", ".join(api_key.allowed_addresses) or "any"
+
+    @admin.display(description="Old secret works until")
+    def old_secret(self, api_key: ApiKey) -> str:
+        until = api_key.previous_secret_expires_at
+        return exactly(until) if until else "there is none"
 
     @admin.display(description="Last used", ordering="last_used_at")
     def used(self, api_key: ApiKey) -> SafeString | str:

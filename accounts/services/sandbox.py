@@ -28,7 +28,7 @@ def reset_sandbox(*, company: Company) -> Company:
 def _fill(company: Company, *, anew: bool) -> Company:
     """Rows are read and files copied before the one transaction that changes anything. A record that goes meanwhile is a reason to begin again."""
     twin, _ = Company.objects.get_or_create(
-        sandbox_of=company, defaults={"name": company.name}
+        sandbox_of=company, defaults={"name": _name_for(company)}
     )
     for _ in range(ATTEMPTS):
         copying = copies.Copying(
@@ -46,6 +46,11 @@ def _fill(company: Company, *, anew: bool) -> Company:
     )
 
 
+def _name_for(company: Company) -> str:
+    """So that an operator never takes one for the other."""
+    return f"{company.name[:180]} (sandbox)"
+
+
 @transaction.atomic
 def _write(
     company: Company, twin: Company, copying: copies.Copying, *, anew: bool
@@ -56,7 +61,7 @@ def _write(
         return locked
     copies.empty(locked.pk)
     copying.write()
-    locked.name, locked.copied_at = company.name, timezone.now()
+    locked.name, locked.copied_at = _name_for(company), timezone.now()
     with changing_access([company.pk]):
         locked.save(update_fields=["name", "copied_at", "updated_at"])
     publish(

@@ -1,8 +1,12 @@
 """A test key works on a twin of the company, which shares nothing with it and lets nothing out."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connection
 
 from accounts.models import Company
 from accounts.services import mail
@@ -415,3 +419,49 @@ def test_a_copy_that_would_lead_nowhere_fails_the_build(monkeypatch):
     monkeypatch.setattr(copies, "declarations", lambda: said)
     (error,) = checks.check_copies()
     assert (error.id, "'agent'" in error.msg) == ("craft.E033", True)
+
+
+# --- At once ---
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_first_uses_at_once_make_one_sandbox(alice):
+    make_records(alice)
+    together = Barrier(6)
+
+    def use(_):
+        together.wait()
+        try:
+            return sandbox_of(fresh(alice)).pk
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        made = set(pool.map(use, range(6)))
+    (twin,) = Company.objects.exclude(sandbox_of=None)
+    assert made == {twin.pk}
+    for model in (Agent, DataSource, DataTable, Workflow):
+        assert model.objects.for_company(twin).count() == 1
+    (source,) = DataSource.objects.for_company(twin)
+    assert list(source.folder.parent.iterdir()) == [source.folder]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_resets_at_once_leave_one_set_of_copies(alice):
+    make_records(alice)
+    sandbox_of(alice.company)
+    together = Barrier(4)
+
+    def reset(_):
+        together.wait()
+        try:
+            reset_sandbox(company=fresh(alice))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(reset, range(4)))
+    twin = sandbox_of(fresh(alice))
+    (source,) = DataSource.objects.for_company(twin)
+    assert list(source.folder.parent.iterdir()) == [source.folder]
+    assert Agent.objects.for_company(twin).count() == 1

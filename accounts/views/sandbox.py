@@ -9,6 +9,7 @@ from accounts.authentication import credentials_of
 from accounts.models import Company
 from accounts.serializers.sandbox import SandboxSerializer
 from accounts.services import sandbox
+from craft.api.serializers import Serializer
 from craft.api.viewsets import Access, ApiViewSet
 
 
@@ -27,6 +28,9 @@ class SandboxViewSet(ApiViewSet):
     @action(detail=False, methods=["post"], url_path="sandbox/reset")
     def reset(self, request: Request) -> Response:
         """Empty the sandbox and fill it anew with copies of the live records. What was made in it is gone. Test keys work on."""
+        self.read(
+            Serializer
+        )  # it takes nothing, and a body that holds something is a mistake
         company = credentials_of(request).membership.company
         return shown(sandbox.reset_sandbox(company=company))
 

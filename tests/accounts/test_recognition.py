@@ -23,7 +23,7 @@ from tests.factories import make_key
 from tests.servers import private_folder, redis_server
 
 pytestmark = [
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
     pytest.mark.skipif(
         not settings.REDIS_URL or settings.DATABASE_IS_SQLITE,
         reason="needs PostgreSQL and Redis: python -m tests.servers",

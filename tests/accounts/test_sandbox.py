@@ -307,7 +307,7 @@ def fetching(url):
     return {"name": "Fetch", "nodes": nodes, "edges": FETCHING["edges"]}
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_nothing_leaves_a_sandbox(api, alice, in_test, httpserver, settings):
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
     httpserver.expect_request("/").respond_with_json({"fine": True})
@@ -323,7 +323,7 @@ def test_nothing_leaves_a_sandbox(api, alice, in_test, httpserver, settings):
     assert len(httpserver.log) == 1
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_worker_keeps_a_sandbox_shut_too(alice, in_test, httpserver, settings):
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
     httpserver.expect_request("/").respond_with_json({"fine": True})
@@ -424,7 +424,7 @@ def test_a_copy_that_would_lead_nowhere_fails_the_build(monkeypatch):
 # --- At once ---
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_many_first_uses_at_once_make_one_sandbox(alice):
     make_records(alice)
     together = Barrier(6)
@@ -446,7 +446,7 @@ def test_many_first_uses_at_once_make_one_sandbox(alice):
     assert list(source.folder.parent.iterdir()) == [source.folder]
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_resets_at_once_leave_one_set_of_copies(alice):
     make_records(alice)
     sandbox_of(alice.company)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from django.http import HttpRequest
+from django.utils import timezone
 from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
@@ -19,10 +20,12 @@ from accounts.models import ApiKey, Company, KeyMode, Membership, User
 from accounts.services.keys import KEY_PREFIXES
 from accounts.services.recognition import recognise_key
 from accounts.services.sandbox import sandbox_of
-from accounts.services.sessions import is_live
 from craft import egress
 from craft.api.limits import address_of
 from craft.events import current_actor
+
+PAGE_SESSION = "session_id"
+"""Where a browser's session says which of the person's sessions it is."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Credentials:
     kind: Literal["key", "token", "session"]
     api_key: ApiKey | None = None
     sandbox: Company | None = None
+    session_id: str | None = None
+    """Of whoever signed in: one of their devices."""
 
     @property
     def api_key_id(self) -> str | None:
@@ -80,20 +85,30 @@ class SessionAuthentication(authentication.SessionAuthentication):
         membership = session_membership(request._request)
         if membership is None:
             raise AuthenticationFailed("This account belongs to no company.")
-        return admit(request, Credentials(membership, membership.levels, "session"))
+        session_id = request._request.session.get(PAGE_SESSION)
+        return admit(
+            request,
+            Credentials(
+                membership, membership.levels, "session", session_id=session_id
+            ),
+        )
 
 
 def session_membership(request: HttpRequest) -> Membership | None:
     """Whom this browser's session stands for: nobody, once the session that it belongs to was ended from elsewhere."""
     if not request.user.is_authenticated:
         return None
-    family = request.session.get("family")
-    if family is not None and not is_live(family):
-        return None
     places = Membership.objects.select_related("user", "company")
-    places = places.filter(user=request.user)
-    company_id = request.session.get("company_id")
-    return (places.filter(company=company_id) if company_id else places).first()
+    own = places.filter(user=request.user)
+    if company_id := request.session.get("company_id"):
+        own = own.filter(company=company_id)
+    if session_id := request.session.get(PAGE_SESSION):
+        own = own.filter(
+            user__sessions__pk=session_id,
+            user__sessions__ended_at=None,
+            user__sessions__expires_at__gt=timezone.now(),
+        )
+    return own.first()
 
 
 def credentials_of(request: Request) -> Credentials:
@@ -125,13 +140,20 @@ def by_token(text: str) -> Credentials:
         raise AuthenticationFailed(
             "This token is not valid, or has expired. Refresh it, or log in again."
         ) from None
+    session_id = str(token.get("sid"))
     found = Membership.objects.select_related("user", "company").filter(
-        user_id=token.get("sub"), company_id=token.get("company")
+        user_id=token.get("sub"),
+        company_id=token.get("company"),
+        user__is_active=True,
+        user__sessions__pk=session_id,
+        user__sessions__ended_at=None,
     )
-    membership = found.filter(user__is_active=True).first()
+    membership = found.first()
     if membership is None:
-        raise AuthenticationFailed("This token's person is no longer in that company.")
-    return Credentials(membership, membership.levels, "token")
+        raise AuthenticationFailed(
+            "This token's session was ended, or its person is no longer in that company. Log in again."
+        )
+    return Credentials(membership, membership.levels, "token", session_id=session_id)
 
 
 def admit(request: Request, credentials: Credentials) -> tuple[User, Credentials]:

@@ -11,6 +11,7 @@ from accounts.models import (
     Membership,
     Outlet,
     RefreshToken,
+    Session,
     User,
 )
 from craft.copies import Copied, Copies, LeftOut, Shared
@@ -21,6 +22,7 @@ COPIES: Copies = {
     Outlet: Copied(),
     Membership: Shared("who works in a company works in its sandbox"),
     ApiKey: Shared("test keys are the live company's, which makes and ends them"),
+    Session: Shared("a session is a person's, and live"),
     RefreshToken: Shared("a session is a person's, and live"),
     Invitation: Shared("people join the live company"),
     Mail: Shared("a sandbox sends none"),

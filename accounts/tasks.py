@@ -10,11 +10,12 @@ def send_due_mail() -> None:
     mail.send_due()
 
 
-@shared_task(name="accounts.tasks.forget_old_mail")
-def forget_old_mail() -> None:
-    from accounts.services import mail
+@shared_task(name="accounts.tasks.forget_what_is_over")
+def forget_what_is_over() -> None:
+    from accounts.services import mail, sessions
 
     mail.forget_old()
+    sessions.forget_old_sessions()
 
 
 def sweep() -> None:

@@ -14,6 +14,7 @@ from accounts.views.companies import (
 from accounts.views.invitations import AcceptanceViewSet, InvitationViewSet
 from accounts.views.keys import ApiKeyViewSet
 from accounts.views.sandbox import SandboxViewSet
+from accounts.views.sessions import SessionViewSet
 from craft.pages import SettingsPage
 
 routes = [
@@ -23,6 +24,7 @@ routes = [
     ("account/api-keys", ApiKeyViewSet, "api-key"),
     ("account", SandboxViewSet, "sandbox"),
     ("account/companies", OwnCompanyViewSet, "own-company"),
+    ("account/sessions", SessionViewSet, "session"),
     ("companies", CompanyProfileViewSet, "company"),
     (f"{BELOW_COMPANY}/users", MemberViewSet, "member"),
     (f"{BELOW_COMPANY}/outlets", OutletViewSet, "outlet"),

@@ -235,8 +235,8 @@ CELERY_BEAT_SCHEDULER = (
 CELERY_TASK_DEFAULT_QUEUE = "short"
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
-    "forget-old-mail": {
-        "task": "accounts.tasks.forget_old_mail",
+    "forget-what-is-over": {
+        "task": "accounts.tasks.forget_what_is_over",
         "schedule": 3600.0,
         "options": {"expires": 600},
     },

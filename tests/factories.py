@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.models import Company, Membership, Role, User
 from accounts.services import keys
-from accounts.services.sessions import make_access_token
+from accounts.services.sessions import open_session
 from billing import services as billing
 from workflows.models import Workflow
 from workflows.services.workflows import create_workflow
@@ -74,7 +74,7 @@ def make_key(person: Person, *permissions: str, look: str = "cv", **fields: Any)
 
 def make_token(person: Person) -> str:
     """What a person has who is signed in."""
-    return make_access_token(person.membership)
+    return open_session(person.membership).token
 
 
 def make_workflow(

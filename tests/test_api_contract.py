@@ -18,10 +18,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from accounts.models import AuditEntry, Membership
+from accounts.models import AuditEntry, Membership, Purpose
+from accounts.services import mail
 from accounts.services.companies import create_outlet
 from accounts.services.invitations import invite
 from accounts.services.keys import Grantor, create_api_key
+from accounts.services.sessions import open_session
 from agents import services as agents
 from agents.models import AgentExecution
 from billing.services import set_plan
@@ -30,7 +32,14 @@ from craft.api.schema import DOCUMENTS, build_document
 from craft.api.viewsets import level_for
 from craft.events import Event, publish
 from datasources.models import DataSource, DataTable
-from tests.factories import Person, make_company, make_person, make_token, make_workflow
+from tests.factories import (
+    PASSWORD,
+    Person,
+    make_company,
+    make_person,
+    make_token,
+    make_workflow,
+)
 from workflows.models import Workflow
 from workflows.services.executions import start_execution
 from workflows.services.workflows import update_workflow
@@ -129,6 +138,7 @@ def make_audit_entry(person: Person) -> str:
 
 ROWS: dict[str, Callable[[Person], str]] = {
     "audit-entry": make_audit_entry,
+    "session": lambda person: open_session(person.membership).session.pk,
     "api-key": make_api_key,
     "workflow": lambda person: make_workflow(person, **GRAPH).pk,
     "execution": make_execution,
@@ -188,21 +198,66 @@ CHILDREN: dict[tuple[str, str], Callable[[Person, str], Any]] = {
 }
 """For each nested list: adds a row to it."""
 
-CHANGED: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
-    ("data-source", "upload"): lambda: {
+
+def as_json(**data: Any) -> dict[str, Any]:
+    return {"data": data, "format": "json"}
+
+
+def give_password(person: Person) -> str:
+    person.user.set_password(PASSWORD)
+    person.user.save()
+    return PASSWORD
+
+
+def mail_token(person: Person, purpose: Purpose, email: str = "") -> str:
+    email = email or person.user.email
+    return mail.make_token(purpose=purpose, email=email, user=person.user).text
+
+
+CHANGED: dict[tuple[str, str], Callable[[Person], dict[str, Any]]] = {
+    ("data-source", "upload"): lambda person: {
         "data": {"file": SimpleUploadedFile("orders.csv", b"id,total\n1,2\n")},
         "format": "multipart",
     },
+    ("account", "password"): lambda person: as_json(
+        current_password=give_password(person), new_password="another good sentence"
+    ),
+    ("account", "email"): lambda person: as_json(
+        password=give_password(person), new_email="another@example.com"
+    ),
+    ("account", "delete_account"): lambda person: as_json(
+        password=give_password(person)
+    ),
+    ("auth", "reset_password"): lambda person: as_json(
+        token=mail_token(person, Purpose.RESET_PASSWORD),
+        password="another good sentence",
+    ),
+    ("auth", "verify_email"): lambda person: as_json(
+        token=mail_token(person, Purpose.VERIFY_EMAIL)
+    ),
+    ("auth", "change_email"): lambda person: as_json(
+        token=mail_token(person, Purpose.CHANGE_EMAIL, "another@example.com")
+    ),
 }
-"""For each basename and action that takes something else than JSON: what to send."""
+"""For each basename and action that takes something else than JSON, or something of the caller's: what to send."""
 
 TRACES: dict[tuple[str, str], list[str]] = {
     ("auth", "register"): [
         "company.created",
+        "session.opened",
         "subscription.changed",
         "user.registered",
     ],
     ("auth", "login"): [],
+    ("auth", "forgot_password"): [],
+    ("auth", "resend_verification"): [],
+    ("auth", "reset_password"): [
+        "user.password_changed",
+        "user.signed_out",
+        "user.verified",
+    ],
+    ("account", "password"): ["user.password_changed", "user.signed_out"],
+    ("account", "delete_account"): [],  # the company's log goes with the company
     ("auth", "refresh"): [],
     ("auth", "logout"): [],
     ("company", "transfer_ownership"): [],  # to nobody; tests/accounts/test_members.py
@@ -802,7 +857,7 @@ def test_options_do_not_crash(call, by, alice):
 def test_a_change_leaves_one_entry_in_the_audit_log(call, by, alice):
     client, pk = by(alice), call.own_id(alice)
     known = set(AuditEntry.unscoped.values_list("pk", flat=True))
-    extra = CHANGED.get((call.basename, call.action), dict)()
+    extra = CHANGED.get((call.basename, call.action), lambda _: {})(alice)
     answer = call.send(client, pk=pk, **extra)
     left = AuditEntry.unscoped.exclude(pk__in=known).order_by("type")
     expected = TRACES.get((call.basename, call.action))

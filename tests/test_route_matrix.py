@@ -261,6 +261,11 @@ def text_of(answer: Any) -> str:
     return raw.decode()
 
 
+PERSONAL = {"session"}
+"""What is one person's and not the company's."""
+COLLEAGUES = {"admin", "member", "viewer"}
+
+
 def check(call: Call, place: Place, whose: str, kind: str, answer: Any) -> None:
     status = answer.status_code
     where = f"{kind}, {place} {whose}: {status} {text_of(answer)[:300]}"
@@ -268,6 +273,8 @@ def check(call: Call, place: Place, whose: str, kind: str, answer: Any) -> None:
         assert status == 401, where
     elif not is_let_in(call, kind):
         assert status in ({403, 404} if whose != OWN else {403}), where
+    elif whose == OWN and place.basename in PERSONAL and kind in COLLEAGUES:
+        assert status == 404, where
     elif whose == OWN:
         assert status not in {401, 403, 404}, where
         assert status < 500 or status in call.view.problems.get(call.action, ()), where

@@ -5,7 +5,7 @@ from accounts.models.keys import ApiKey, KeyMode
 from accounts.models.mail import Mail, MailedToken, Purpose
 from accounts.models.outlets import Outlet
 from accounts.models.people import User, normalise_email
-from accounts.models.sessions import RefreshToken
+from accounts.models.sessions import RefreshToken, Session
 
 __all__ = [
     "LEVELS",
@@ -23,6 +23,7 @@ __all__ = [
     "Purpose",
     "RefreshToken",
     "Role",
+    "Session",
     "User",
     "normalise_email",
 ]

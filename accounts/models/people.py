@@ -70,6 +70,12 @@ class User(AccessModel, AbstractBaseUser, PermissionsMixin, BaseModel):
         "operator", default=False, help_text="May sign in to this console."
     )
     is_active = models.BooleanField(default=True)
+    signed_out_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When all sessions were ended at once.",
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -82,6 +88,12 @@ class User(AccessModel, AbstractBaseUser, PermissionsMixin, BaseModel):
 
     def company_ids(self) -> set[int]:
         return UserQuerySet(User).filter(pk=self.pk).company_ids()
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """Django's own sessions carry this: they end with a new password, and with all the others."""
+        own = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]  # not in its stubs
+        ended = self.signed_out_at.isoformat() if self.signed_out_at else ""
+        return f"{own}:{ended}"
 
     def get_full_name(self) -> str:
         return self.full_name or self.email

@@ -13,10 +13,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control
 
-from accounts.authentication import session_membership
+from accounts.authentication import PAGE_SESSION, session_membership
 from accounts.models import Membership, User
 from accounts.permissions import refusal
-from accounts.services.sessions import Session, end_family, family_of
+from accounts.services.sessions import SignIn, end_page_session
 from craft.api.viewsets import Level
 from craft.events import current_actor
 
@@ -69,14 +69,12 @@ def admit(request: Any) -> bool:
     return True
 
 
-def begin_session(request: HttpRequest, session: Session) -> None:
+def begin_session(request: HttpRequest, signed_in: SignIn) -> None:
     """Sign this browser in, for the session's company. It is one of the person's sessions like any other, and ends with it."""
-    before = request.session.get("family")
-    if before:
-        end_family(before)
-    login(request, session.membership.user)
-    request.session["company_id"] = session.membership.company_id
-    request.session["family"] = family_of(session)
+    end_page_session(request.session.get(PAGE_SESSION))
+    login(request, signed_in.membership.user)
+    request.session["company_id"] = signed_in.membership.company_id
+    request.session[PAGE_SESSION] = signed_in.session.pk
 
 
 def _unkept(response: HttpResponseBase) -> HttpResponseBase:

@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.authentication import PAGE_SESSION
 from accounts.forms.entry import FirstOperatorForm, SignInForm, SignUpForm
 from accounts.pages.access import PageRequest, admit, begin_session, open_to_all
 from accounts.services import operators, people, sessions
@@ -69,9 +70,7 @@ def _wanted(request: HttpRequest) -> str:
 @require_POST
 @open_to_all
 def sign_out(request: HttpRequest) -> HttpResponse:
-    family = request.session.get("family")
-    if family:
-        sessions.end_family(family)
+    sessions.end_page_session(request.session.get(PAGE_SESSION))
     logout(request)
     return redirect("sign-in")
 

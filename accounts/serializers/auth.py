@@ -24,7 +24,7 @@ class RefreshSerializer(Serializer):
     refresh_token = serializers.CharField(max_length=512)
 
 
-class SessionSerializer(Serializer):
+class SignInSerializer(Serializer):
     """What register and login answer: the person, a short-lived access token and the refresh token for the next one."""
 
     user = PersonSerializer(source="membership", read_only=True)
@@ -40,6 +40,44 @@ class TokensSerializer(Serializer):
     refresh_token = serializers.CharField(
         read_only=True, help_text="The next one; the one that was sent is spent."
     )
+
+
+class EmailSerializer(Serializer):
+    email = serializers.EmailField(max_length=254)
+
+
+class TokenSerializer(Serializer):
+    token = serializers.CharField(
+        max_length=200, write_only=True, help_text="What the mail's link carries."
+    )
+
+
+class NewPasswordSerializer(TokenSerializer):
+    password = serializers.CharField(
+        max_length=128, write_only=True, trim_whitespace=False
+    )
+
+
+class PasswordChangeSerializer(Serializer):
+    current_password = serializers.CharField(
+        max_length=128, write_only=True, trim_whitespace=False
+    )
+    new_password = serializers.CharField(
+        max_length=128, write_only=True, trim_whitespace=False
+    )
+
+
+class OwnPasswordSerializer(Serializer):
+    password = serializers.CharField(
+        max_length=128,
+        write_only=True,
+        trim_whitespace=False,
+        help_text="Your password, again.",
+    )
+
+
+class EmailChangeSerializer(OwnPasswordSerializer):
+    new_email = serializers.EmailField(max_length=254)
 
 
 class MessageSerializer(Serializer):

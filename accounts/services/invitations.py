@@ -22,7 +22,7 @@ from accounts.models import (
 )
 from accounts.services.mail import make_token, queue_mail, spend_token, useless
 from accounts.services.people import check_password_strength
-from accounts.services.sessions import Session, WrongCredentialsError, open_session
+from accounts.services.sessions import SignIn, WrongCredentialsError, open_session
 from craft.events import Event, acting, current_actor, publish
 from craft.exceptions import ConflictError, InvalidError
 
@@ -37,7 +37,7 @@ class Joined:
     asked for here."""
 
     membership: Membership
-    session: Session | None
+    session: SignIn | None
 
     @property
     def token(self) -> str | None:

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.services import people
-from accounts.services.sessions import Session
+from accounts.services.sessions import SignIn
 from craft import first_operator
 from craft.exceptions import ConflictError, DomainError
 
@@ -20,7 +20,7 @@ class WrongSetupTokenError(DomainError):
 
 def create_first_operator(
     *, token: str, email: str, password: str, full_name: str, company_name: str
-) -> Session:
+) -> SignIn:
     """A person with a company of their own, who may open the console. This spends the token; a refusal gives it back."""
     if first_operator.has_operator():
         raise ConflictError("This installation has an operator. Sign in instead.")

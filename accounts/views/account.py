@@ -8,10 +8,17 @@ from rest_framework.response import Response
 
 from accounts.authentication import credentials_of
 from accounts.models import Membership
-from accounts.serializers.auth import SessionSerializer
+from accounts.serializers.auth import (
+    EmailChangeSerializer,
+    MessageSerializer,
+    OwnPasswordSerializer,
+    PasswordChangeSerializer,
+    SignInSerializer,
+)
 from accounts.serializers.invitations import OwnCompanySerializer, SwitchSerializer
 from accounts.serializers.people import ProfileSerializer
 from accounts.services import people
+from accounts.views.auth import done
 from craft.api.viewsets import OWN_ACCOUNT, SIGNED_IN, ApiViewSet
 
 
@@ -20,16 +27,20 @@ class AccountViewSet(ApiViewSet):
 
     access = OWN_ACCOUNT
     is_live_only = True
-    problems: ClassVar = {"switch": (404,)}
+    problems: ClassVar = {
+        "switch": (404,),
+        "email": (409,),
+        "delete_account": (409,),
+    }
 
-    @extend_schema(request=SwitchSerializer, responses=SessionSerializer)
+    @extend_schema(request=SwitchSerializer, responses=SignInSerializer)
     @action(detail=False, methods=["post"])
     def switch(self, request: Request) -> Response:
         """Work for another of your companies: tokens for it, as a login gives them. Those that you have go on for the company that they are for."""
         session = people.switch_company(
             credentials_of(request).user, **self.read(SwitchSerializer)
         )
-        return Response(dict(SessionSerializer(session).data))
+        return Response(dict(SignInSerializer(session).data))
 
     @extend_schema(responses=ProfileSerializer)
     @action(detail=False, methods=["get"])
@@ -55,6 +66,36 @@ class AccountViewSet(ApiViewSet):
     def put_profile(self, request: Request) -> Response:
         """Change your profile: what you name, as PATCH does."""
         return self.change_profile(request)
+
+    @extend_schema(request=PasswordChangeSerializer, responses=MessageSerializer)
+    @action(detail=False, methods=["post"])
+    def password(self, request: Request) -> Response:
+        """Change your password. Your other devices are signed out."""
+        caller = credentials_of(request)
+        people.change_password(
+            user=caller.user,
+            session_id=caller.session_id,
+            **self.read(PasswordChangeSerializer),
+        )
+        return done("Password changed successfully")
+
+    @extend_schema(request=EmailChangeSerializer, responses=MessageSerializer)
+    @action(detail=False, methods=["post"])
+    def email(self, request: Request) -> Response:
+        """Ask for another e-mail address. It is yours as soon as you follow the link that is mailed there."""
+        people.request_email_change(
+            user=credentials_of(request).user, **self.read(EmailChangeSerializer)
+        )
+        return done("Confirmation email sent")
+
+    @extend_schema(request=OwnPasswordSerializer, responses=MessageSerializer)
+    @action(detail=False, methods=["post"], url_path="delete")
+    def delete_account(self, request: Request) -> Response:
+        """Delete your account, and with it the companies that have no other member. Who owns one that has others hands it over first."""
+        people.delete_account(
+            user=credentials_of(request).user, **self.read(OwnPasswordSerializer)
+        )
+        return done("Account deleted")
 
 
 class OwnCompanyViewSet(mixins.ListModelMixin, ApiViewSet):

@@ -113,7 +113,9 @@ def test_who_is_removed_is_out_at_once(alice, bob, api):
     answer = api().post("/api/v1/auth/refresh", {"refresh_token": refresh})
     assert answer.status_code == 401
     assert not ApiKey.unscoped.filter(membership=bob.membership.pk).exists()
-    assert not RefreshToken.objects.filter(membership=bob.membership.pk).exists()
+    assert not RefreshToken.objects.filter(
+        session__membership=bob.membership.pk
+    ).exists()
     assert as_person(alice).get(path_of(bob)).status_code == 404
 
 

@@ -131,7 +131,7 @@ def test_lists_ask_as_often_for_many_rows_as_for_one(
         "api-keys": 1,
         "audit-log": 1,
     }.items():
-        with django_assert_num_queries(4 + rows):  # session, user, line, place
+        with django_assert_num_queries(3 + rows):  # session, user, place
             assert client.get(f"/settings/{address}").status_code == 200
 
 
@@ -231,7 +231,7 @@ def test_a_key_gets_an_expiry_addresses_and_a_new_secret(alice, browse, api):
 def test_a_session_that_was_ended_elsewhere_is_over_here(alice, browse, api):
     client = browse(alice)
     assert client.get("/settings/profile").status_code == 200
-    alice.membership.refresh_tokens.update(ended_at="2026-01-01T00:00:00Z")
+    alice.membership.sessions.update(ended_at="2026-01-01T00:00:00Z")
     assert client.get("/settings/profile").status_code == 302
 
 

@@ -1,5 +1,6 @@
 COMPANY_CREATED = "company.created"
 COMPANY_UPDATED = "company.updated"
+COMPANY_DELETED = "company.deleted"
 OUTLET_CREATED = "outlet.created"
 OUTLET_UPDATED = "outlet.updated"
 OUTLET_DELETED = "outlet.deleted"

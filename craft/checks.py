@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.settings import api_settings
 
-from craft import copies
+from craft import copies, privacy
 from craft.api.viewsets import ApiViewSet, Level
 from craft.vault import KeyRingError, read_ring
 
@@ -155,6 +155,17 @@ def check_copies(**_: Any) -> Iterator[CheckMessage]:
             f"{model._meta.label} is copied into a sandbox, but its {name!r} leads to what is left out.",
             hint="Copy that too, leave both out, or let the field be empty.",
             id="craft.E033",
+        )
+
+
+@register(Tags.security)
+def check_privacy(**_: Any) -> Iterator[CheckMessage]:
+    """A model that does not say what becomes of a person's rows does not start."""
+    for model, fault in privacy.faults():
+        yield Error(
+            f"{model._meta.label} {fault}.",
+            hint=f"Say it in {model._meta.app_label}/privacy.py: Erased, Unlinked, Kept or Impersonal (craft/privacy.py).",
+            id="craft.E041",
         )
 
 

@@ -30,6 +30,9 @@ OURS = [
 UNSCOPED = {
     "agents.models": "a sweep ends what nobody runs any more, of all companies",
     "accounts.services.audit": "the audit log is sealed for all companies",
+    "accounts.privacy": "a person's rows are theirs, in whichever company",
+    "accounts.services.privacy": "a company goes with its sandbox",
+    "craft.privacy": "a person's rows are theirs, in whichever company",
     "accounts.services.invitations": "an invitation is found by its token, before it is known whose it is",
     "accounts.services.keys": "a key is found before it is known whose it is",
     "billing.admin": "the operator's console",

@@ -40,6 +40,20 @@ class MemberSerializer(PersonSerializer):
     )
 
 
+class PasswordConfirmationSerializer(Serializer):
+    password = serializers.CharField(
+        max_length=128, write_only=True, trim_whitespace=False
+    )
+
+
+class ExportSerializer(Serializer):
+    """What is kept of you. `records` holds, by kind, how many there are and the newest ten thousand."""
+
+    user_id = serializers.CharField(read_only=True)
+    exported_at = serializers.DateTimeField(read_only=True)
+    records = serializers.DictField(read_only=True)
+
+
 class TransferSerializer(Serializer):
     user_id = serializers.CharField(
         max_length=40, help_text="Who is to own the company: one of its users."

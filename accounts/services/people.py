@@ -27,6 +27,7 @@ from accounts.services.mail import (
     spend_token,
     useless,
 )
+from accounts.services.privacy import erase_person, remove_company
 from accounts.services.sessions import (
     SignIn,
     end_all_sessions,
@@ -262,6 +263,6 @@ def delete_account(*, user: User, password: str) -> None:
         email = user.email
         _tell(user, events.USER_DELETED, {})
         for company in owned:
-            company.delete()
-        user.delete()
+            remove_company(company)
+        erase_person(user)
         queue_mail(to=email, template="account_deleted", context={})

@@ -16,16 +16,16 @@ from accounts.serializers.auth import (
     SignInSerializer,
 )
 from accounts.serializers.invitations import OwnCompanySerializer, SwitchSerializer
-from accounts.serializers.people import ProfileSerializer
-from accounts.services import people
+from accounts.serializers.people import ExportSerializer, ProfileSerializer
+from accounts.services import people, privacy
 from accounts.views.auth import done
-from craft.api.viewsets import OWN_ACCOUNT, SIGNED_IN, ApiViewSet
+from craft.api.viewsets import OWN_ACCOUNT, SIGNED_IN, Access, ApiViewSet
 
 
 class AccountViewSet(ApiViewSet):
     """The caller's own account."""
 
-    access = OWN_ACCOUNT
+    access: ClassVar[Access] = {**OWN_ACCOUNT, "export": "person"}
     is_live_only = True
     problems: ClassVar = {
         "switch": (404,),
@@ -41,6 +41,12 @@ class AccountViewSet(ApiViewSet):
             credentials_of(request).user, **self.read(SwitchSerializer)
         )
         return Response(dict(SignInSerializer(session).data))
+
+    @extend_schema(responses=ExportSerializer)
+    @action(detail=False, methods=["get"])
+    def export(self, request: Request) -> Response:
+        """All that is kept of you, as JSON. Of all your companies: your account, your places in companies, keys and sessions, and what you made and did."""
+        return Response(privacy.export_person(credentials_of(request).user))
 
     @extend_schema(responses=ProfileSerializer)
     @action(detail=False, methods=["get"])

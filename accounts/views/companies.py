@@ -16,8 +16,12 @@ from accounts.serializers.companies import (
     OutletSerializer,
 )
 from accounts.serializers.fields import INDUSTRIES
-from accounts.serializers.people import MemberSerializer, TransferSerializer
-from accounts.services import companies, members
+from accounts.serializers.people import (
+    MemberSerializer,
+    PasswordConfirmationSerializer,
+    TransferSerializer,
+)
+from accounts.services import companies, members, privacy
 from craft.api.envelopes import Deleted
 from craft.api.viewsets import (
     ADMINS_ONLY,
@@ -58,9 +62,13 @@ class CompanyProfileViewSet(
 
     queryset = Company.objects.all()
     serializer_class = CompanySerializer
-    access: ClassVar[Access] = {**ADMINS_WRITE, "transfer_ownership": "owner"}
+    access: ClassVar[Access] = {
+        **ADMINS_WRITE,
+        "transfer_ownership": "owner",
+        "destroy": "owner",
+    }
     is_live_only = True
-    problems: ClassVar = {"transfer_ownership": (409,)}
+    problems: ClassVar = {"transfer_ownership": (409,), "destroy": (400, 413, 415)}
 
     def get_object(self) -> Company:
         return own_company(self.request, self.kwargs["pk"])
@@ -73,6 +81,17 @@ class CompanyProfileViewSet(
         serializer.instance = companies.update_company(
             serializer.instance, **serializer.validated_data
         )
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Delete your company, with all its records, files, keys and people's places in it. Send your password in the body: `{"password": "…"}`. Nothing of it
+        comes back."""
+        company = self.get_object()
+        privacy.delete_company(
+            company,
+            user=credentials_of(request).user,
+            **self.read(PasswordConfirmationSerializer),
+        )
+        return Response(Deleted(company.pk, "Company"))
 
     @extend_schema(request=TransferSerializer, responses=MemberSerializer)
     @action(detail=True, methods=["post"], url_path="transfer-ownership")

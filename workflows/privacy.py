@@ -1,0 +1,12 @@
+"""What becomes of a person's rows in this app."""
+
+from craft.privacy import Impersonal, Policies, Unlinked
+from workflows.models import Execution, Schedule, Step, Workflow, WorkflowVersion
+
+POLICIES: Policies = {
+    Workflow: Unlinked(told=("id", "company_id", "name", "created_at")),
+    WorkflowVersion: Unlinked(told=("id", "workflow_id", "number", "created_at")),
+    Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
+    Schedule: Impersonal("when a workflow fires"),
+    Step: Impersonal("what a node did, with the company's data"),
+}

@@ -8,28 +8,37 @@ from django.db import transaction
 from accounts.models import Company
 from billing import events
 from billing.models import Plan, Subscription, SubscriptionStatus
-from craft.api.limits import Window
+from craft.api.limits import Allowance, Window
 from craft.events import Event, changes_between, publish
 from craft.exceptions import NotFoundError
 
 TRIAL_PLAN = "agents-starter"
 _KEEP_SECONDS = 5.0
-_windows: dict[int, tuple[float, list[Window]]] = {}
+_allowances: dict[int, tuple[float, Allowance]] = {}
 
 
 def get_windows(company: Company) -> list[Window]:
-    """The rate windows of the company's plan; at most a few seconds old, since every call asks."""
+    """The rate windows of the company's plan."""
+    return list(get_allowance(company).windows)
+
+
+def get_allowance(company: Company) -> Allowance:
+    """What the company's plan allows; at most a few seconds old, since every call asks."""
     payer = company.sandbox_of_id or company.pk  # a sandbox is on its company's plan
-    kept = _windows.get(payer)
+    kept = _allowances.get(payer)
     if kept and kept[0] > time.monotonic():
         return kept[1]
     rows = Subscription.objects.for_company(payer)
     subscription = rows.select_related("plan").first()
-    windows = windows_of(subscription.plan) if subscription else []
-    if len(_windows) > 10_000:
-        _windows.clear()
-    _windows[payer] = (time.monotonic() + _KEEP_SECONDS, windows)
-    return windows
+    allowance = allowance_of(subscription.plan) if subscription else Allowance()
+    if len(_allowances) > 10_000:
+        _allowances.clear()
+    _allowances[payer] = (time.monotonic() + _KEEP_SECONDS, allowance)
+    return allowance
+
+
+def allowance_of(plan: Plan) -> Allowance:
+    return Allowance(str(plan), plan.has_api_access, tuple(windows_of(plan)))
 
 
 def windows_of(plan: Plan) -> list[Window]:
@@ -58,7 +67,7 @@ def set_plan(
     subscription, _ = Subscription.unscoped.update_or_create(
         company=company, defaults={"plan": plan, "status": status}
     )
-    _windows.pop(company.pk, None)
+    _allowances.pop(company.pk, None)
     changes = changes_between(before, _told(subscription))
     if changes:
         data = {"plan": plan.slug, "status": status, "changes": changes}

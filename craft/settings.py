@@ -291,9 +291,10 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-API_WINDOWS = (
-    "billing.services.get_windows"  # (company) -> the rate windows of its plan
-)
+API_ALLOWANCE = "billing.services.get_allowance"  # (company) -> what its plan allows
+API_CEILING_PER_MINUTE = env.int(
+    "CRAFT_CEILING_PER_MINUTE", default=600_000
+)  # for companies whose plan sets no limit
 API_PUBLIC_PER_MINUTE = 300  # calls without a key, per address
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SANDBOX_JOBS = env.int(

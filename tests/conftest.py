@@ -148,6 +148,7 @@ def _fresh_limits() -> Iterator[None]:
     yield
     limits._throttle.cache_clear()
     limits._store.cache_clear()
+    limits.outage.end()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.exceptions import Throttled as TooManyRequests
 from throttled import (
     MemoryStore,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("craft.api")
 
 PERIODS = {"minute": per_min, "hour": per_hour, "day": per_day}
-_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+RETRY_REDIS_SECONDS = 2.0
+REDIS_OPTIONS = {"SOCKET_TIMEOUT": 0.5, "SOCKET_CONNECT_TIMEOUT": 0.5}
+"""A Redis that does not answer must not hold every call up."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """What a company's plan allows. Without windows only this installation's own ceiling holds."""
+
+    plan: str = ""
+    has_api_access: bool = True
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rate:
     """What the headers say."""
 
@@ -65,25 +77,23 @@ class Rate:
     retry_after: float | None = None
 
 
-def take(scope: str, windows: list[Window]) -> Rate | None:
-    """Count one call of `scope` in each window; None where there is no limit. The first window that refuses decides."""
-    rates = []
+def take(scope: str, windows: Sequence[Window]) -> Rate:
+    """Count one call of `scope` in each window, of which there is one at least. The first window that refuses decides."""
+    rates: list[Rate] = []
     for window in windows:
         rate = _take_one(scope, window)
         if rate.retry_after is not None:
             return rate
         rates.append(rate)
-    return min(rates, key=lambda rate: rate.remaining / rate.limit, default=None)
+    return min(rates, key=lambda rate: rate.remaining / rate.limit)
 
 
 def _take_one(scope: str, window: Window) -> Rate:
     key = f"{scope}:{window.period}:{window.limit}:{window.burst}"
     try:
-        result = _throttle(settings.REDIS_URL, window).limit(key)
+        result = _throttle(outage.store_url(), window).limit(key)
     except StoreUnavailableError as error:
-        logger.warning(
-            "rate limits fall back to this process: %s", type(error).__name__
-        )
+        outage.begin(error)
         result = _throttle("", window).limit(key)
     state = result.state
     return Rate(
@@ -92,6 +102,28 @@ def _take_one(scope: str, window: Window) -> Rate:
         resets_at=math.ceil(time.time() + state.reset_after),
         retry_after=max(1, math.ceil(state.retry_after)) if result.limited else None,
     )
+
+
+class Outage:
+    """Redis is gone: for a while nobody waits for it, and each process counts for itself."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def begin(self, error: Exception) -> None:
+        logger.warning(
+            "rate limits fall back to this process: %s", type(error).__name__
+        )
+        self._until = time.monotonic() + RETRY_REDIS_SECONDS
+
+    def end(self) -> None:
+        self._until = 0.0
+
+    def store_url(self) -> str:
+        return "" if time.monotonic() < self._until else str(settings.REDIS_URL)
+
+
+outage = Outage()
 
 
 @cache
@@ -104,16 +136,22 @@ def _throttle(redis_url: str, window: Window) -> Throttled:
 @cache
 def _store(redis_url: str) -> Any:
     return (
-        RedisStore(server=redis_url)
+        RedisStore(server=redis_url, options=REDIS_OPTIONS)
         if redis_url
         else MemoryStore(options={"MAX_SIZE": 100_000})
     )
 
 
 @cache
-def _windows_of() -> Callable[[Company], list[Window]]:
-    found: Callable[[Company], list[Window]] = import_string(settings.API_WINDOWS)
+def _allowance_of() -> Callable[[Company], Allowance]:
+    found: Callable[[Company], Allowance] = import_string(settings.API_ALLOWANCE)
     return found
+
+
+def ceiling() -> Window:
+    """What this installation bears from one company whose plan sets no limit: high, and kept all the same."""
+    limit = settings.API_CEILING_PER_MINUTE
+    return Window("minute", limit, limit)
 
 
 def address_of(request: HttpRequest) -> str:
@@ -137,12 +175,23 @@ def charge_call(request: HttpRequest, company: Company | None) -> None:
         limit = settings.API_PUBLIC_PER_MINUTE
         rate = take(f"address:{address_of(inner)}", [Window("minute", limit, limit)])
     else:
-        rate = take(f"company:{company.pk}", _windows_of()(company))
+        # A sandbox is a company of its own: test and live count apart.
+        windows = _allowance_of()(company).windows or (ceiling(),)
+        rate = take(f"company:{company.pk}", windows)
     inner.rate = rate
-    if rate is not None and rate.retry_after is not None:
+    if rate.retry_after is not None:
         raise TooManyRequests(
             wait=rate.retry_after,
             detail="Too many requests. Wait as long as Retry-After says.",
+        )
+
+
+def refuse_without_api_access(company: Company) -> None:
+    """Raise the 403 of a plan that comes without the API."""
+    allowance = _allowance_of()(company)
+    if not allowance.has_api_access:
+        raise PermissionDenied(
+            f"The plan {allowance.plan} has no API access. Move to another plan to use API keys."
         )
 
 

@@ -127,7 +127,7 @@ HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "pattern": "^req_[0-9a-z]{26}$"},
     },
     "X-RateLimit-Limit": {
-        "description": "How many calls the window with the least left allows. The three are absent where a plan sets no limit.",
+        "description": "How many calls the window with the least left allows. Where a plan sets no limit, it is what this installation bears.",
         "schema": {"type": "integer", "minimum": 1},
     },
     "X-RateLimit-Remaining": {
@@ -426,7 +426,7 @@ def docs_to_ignore() -> list[type]:
 ABOUT = """\
 Build agents and workflows, connect data, run them and see what they did.
 
-Send your key as `Authorization: Bearer YOUR_API_KEY`. Every answer carries `X-Request-ID` and, where your plan sets a limit, `X-RateLimit-Limit`,
+Send your key as `Authorization: Bearer YOUR_API_KEY`. Every answer carries `X-Request-ID`, `X-RateLimit-Limit`,
 `X-RateLimit-Remaining` and `X-RateLimit-Reset`. An unknown field or parameter is an error that names it. Times are UTC.
 """
 ABOUT_NAMED = """

@@ -25,7 +25,7 @@ from rest_framework.serializers import BaseSerializer
 from craft.api.envelopes import Deleted
 from craft.api.filters import filter_rows
 from craft.api.idempotency import answered_once
-from craft.api.limits import charge_call
+from craft.api.limits import charge_call, refuse_without_api_access
 from craft.models import CompanyQuerySet
 
 Level = Literal["public", "read", "write", "admin", "person", "owner"]
@@ -81,6 +81,9 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
                 raise
         else:
             charge_call(request, company)
+            is_by_key = getattr(request.auth, "kind", "") == "key"
+            if company is not None and is_by_key and self.level != "public":
+                refuse_without_api_access(company)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Once it is known that the caller may: a POST with a key acts once."""

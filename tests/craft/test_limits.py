@@ -1,6 +1,7 @@
 """Rate limits: exact, per company and per address, and truly told."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from django.test import RequestFactory
 from billing.models import Plan
 from billing.services import set_plan
 from craft.api.limits import Window, address_of, take
+from tests.factories import make_token
 
 PROFILE = "/api/v1/account/profile"
 
@@ -115,10 +117,67 @@ def test_the_headers_tell_of_the_window_with_the_least_left(clock):
     assert take("company:2", windows).limit == 2
 
 
-def test_without_a_limit_there_are_no_rate_headers(api, alice):
-    answer = api(alice).get(PROFILE)
-    assert answer.status_code == 200
-    assert "X-RateLimit-Limit" not in answer
+def test_without_a_limit_of_the_plans_the_ceiling_is_told_and_holds(
+    api, alice, clock, settings
+):
+    settings.API_CEILING_PER_MINUTE = 3
+    client = api(alice)
+    answers = [client.get(PROFILE) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
+    assert {answer["X-RateLimit-Limit"] for answer in answers} == {"3"}
+    assert answers[0]["X-RateLimit-Remaining"] == "2"
+    assert answers[4]["Retry-After"] == "20"
+
+
+def test_a_plan_without_api_access_refuses_every_key_and_says_which_plan(
+    api, alice, clock
+):
+    client = api(alice)
+    set_plan(company=alice.company, slug="compliance-free")
+    for path in (PROFILE, "/v1/workflows", "/api/v1/agents", "/v1/systems"):
+        answer = client.get(path)
+        if answer.status_code == 404:
+            continue  # not served here yet
+        assert answer.status_code == 403
+        assert "Free (Compliance)" in answer.content.decode()
+        assert int(answer["X-RateLimit-Remaining"]) > 0
+    assert client.post("/v1/agents", {}).status_code == 403
+    assert client.get("/api/v1/health").status_code == 200
+    set_plan(company=alice.company, slug="compliance-starter")
+    assert client.get(PROFILE).status_code == 200
+
+
+def test_without_api_access_a_person_may_still_sign_in(api, alice):
+    set_plan(company=alice.company, slug="compliance-free")
+    client = api()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {make_token(alice)}")
+    assert client.get(PROFILE).status_code == 200
+
+
+def test_api_access_is_the_plans_own_word(api, alice):
+    client = api(alice)
+    put_on(alice.company, has_api_access=False)
+    answer = client.get(PROFILE)
+    assert answer.status_code == 403
+    assert "Tiny (Agents)" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("windows", "period", "allowed"),
+    [
+        ({"per_minute": 4}, 60, 4),
+        ({"per_minute": 4, "per_minute_burst": 6}, 60, 6),
+        ({"per_hour": 4}, 3600, 4),
+        ({"per_day": 4}, 86400, 4),
+        ({"per_minute": 4, "per_day": 5}, 86400, 4),
+    ],
+)
+def test_every_period_of_a_plan_counts(api, alice, clock, windows, period, allowed):
+    put_on(alice.company, **windows)
+    client = api(alice)
+    assert statuses(client, allowed + 2) == [200] * allowed + [429] * 2
+    clock.advance(period)
+    assert client.get(PROFILE).status_code == 200
 
 
 def test_public_calls_count_per_address(api, db, clock, settings):
@@ -153,17 +212,20 @@ def test_the_limit_holds_when_all_come_at_once(clock):
     assert sum(rate.retry_after is None for rate in rates) == 50
 
 
-COUNT = """
+PROCESSES, CLIENTS, LIMIT = 4, 200, 50
+COUNT = f"""
 import django
 django.setup()
+from concurrent.futures import ThreadPoolExecutor
 from craft.api.limits import Window, take
-rates = [take("company:1", [Window("day", 50, 50)]) for _ in range(40)]
+with ThreadPoolExecutor({CLIENTS // PROCESSES}) as pool:
+    rates = list(pool.map(lambda _: take("company:1", [Window("day", {LIMIT}, {LIMIT})]), range({CLIENTS})))
 print(sum(rate.retry_after is None for rate in rates))
 """
 
 
 @pytest.mark.skipif(not settings.REDIS_URL, reason="needs Redis: make test-postgres")
-def test_the_limit_holds_across_processes():
+def test_of_200_clients_in_four_processes_exactly_the_limit_passes():
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "craft.settings"}
     started = [
         subprocess.Popen(  # our own interpreter
@@ -173,10 +235,10 @@ def test_the_limit_holds_across_processes():
             cwd=settings.BASE_DIR,
             text=True,
         )
-        for _ in range(3)
+        for _ in range(PROCESSES)
     ]
-    passed = [int(process.communicate(timeout=60)[0]) for process in started]
-    assert sum(passed) == 50
+    passed = [int(process.communicate(timeout=120)[0]) for process in started]
+    assert sum(passed) == LIMIT
 
 
 def test_without_its_redis_the_limit_holds_in_this_process(settings, clock, caplog):
@@ -185,6 +247,23 @@ def test_without_its_redis_the_limit_holds_in_this_process(settings, clock, capl
     rates = [take("company:1", [window]) for _ in range(3)]
     assert [rate.retry_after is None for rate in rates] == [True, True, False]
     assert "fall back" in caplog.text
+
+
+def test_a_redis_that_does_not_answer_holds_nobody_up(settings, clock, caplog):
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        settings.REDIS_URL = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        started = time.monotonic()
+        rates = [take("company:1", [Window("hour", 2, 2)]) for _ in range(20)]
+        assert time.monotonic() - started < 5
+    assert sum(rate.retry_after is None for rate in rates) == 2
+    assert caplog.text.count("fall back") <= 2
+
+
+def test_without_its_redis_no_call_fails(api, alice, settings, clock):
+    put_on(alice.company, per_hour=2)
+    client = api(alice)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    assert statuses(client, 3) == [200, 200, 429]
 
 
 def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_saw(settings):

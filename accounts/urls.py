@@ -1,6 +1,15 @@
 from django.urls import path
 
-from accounts.pages import audit, companies, entry, invitations, keys, settings
+from accounts.pages import (
+    audit,
+    companies,
+    entry,
+    invitations,
+    keys,
+    mailed,
+    settings,
+    sign_in,
+)
 from accounts.views.account import AccountViewSet, OwnCompanyViewSet
 from accounts.views.audit import AuditViewSet
 from accounts.views.auth import AuthViewSet
@@ -39,10 +48,36 @@ pages = [
     path("signup", entry.sign_up, name="sign-up"),
     path("login", entry.sign_in, name="sign-in"),
     path("logout", entry.sign_out, name="sign-out"),
+    path("forgot-password", mailed.forgot_password, name="forgot-password"),
+    path("reset-password", mailed.reset_password, name="reset-password"),
+    path("verify-email", mailed.verify_email, name="verify-email"),
+    path("change-email", mailed.change_email, name="change-email"),
     path("invitation", invitations.accept, name="invitation"),
     path("switch/<int:company_id>", settings.switch_company, name="switch-company"),
     path("settings", settings.first, name="settings"),
     path("settings/profile", settings.profile, name="settings-profile"),
+    path("settings/sign-in", sign_in.credentials, name="settings-sign-in"),
+    path("settings/password", sign_in.change_password, name="settings-password"),
+    path("settings/email", sign_in.change_email, name="settings-email"),
+    path(
+        "settings/verification", sign_in.send_verification, name="settings-verification"
+    ),
+    path(
+        "settings/delete-account",
+        sign_in.delete_account,
+        name="settings-delete-account",
+    ),
+    path("settings/sessions", sign_in.devices, name="settings-sessions"),
+    path(
+        "settings/sessions/end-others",
+        sign_in.end_others,
+        name="settings-sessions-end-others",
+    ),
+    path(
+        "settings/sessions/<str:session_id>/end",
+        sign_in.end_device,
+        name="settings-session-end",
+    ),
     path("settings/company", companies.company, name="settings-company"),
     path("settings/members", companies.people, name="settings-members"),
     path("settings/members/invite", invitations.invite, name="settings-invite"),
@@ -92,6 +127,8 @@ pages = [
 
 settings_pages = [
     SettingsPage("You", "Profile", "settings-profile", "person"),
+    SettingsPage("You", "Sign-in", "settings-sign-in", "shield"),
+    SettingsPage("You", "Sessions", "settings-sessions", "device"),
     SettingsPage("Company", "General", "settings-company", "building", level="admin"),
     SettingsPage("Company", "Members", "settings-members", "people", level="admin"),
     SettingsPage("Company", "Outlets", "settings-outlets", "pin"),

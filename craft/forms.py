@@ -66,7 +66,9 @@ class PageForm(forms.Form):
     def refuse(self, error: DomainError) -> None:
         """Beside the fields that it names; above them where it names none that is seen."""
         named = {
-            name: text for name, text in error.details.items() if name in self.fields
+            name: text
+            for name, text in error.details.items()
+            if name in self.fields and not self.fields[name].widget.is_hidden
         }
         for name, text in named.items():
             self.add_error(name, str(text))
@@ -99,8 +101,13 @@ def email_field(**options: Any) -> forms.EmailField:
 
 
 def password_field(
-    label: str = "Password", *, new: bool = False, **options: Any
+    label: str = "Password",
+    *,
+    new: bool = False,
+    beside: tuple[str, Any] | None = None,
+    **options: Any,
 ) -> forms.CharField:
+    """`beside` is a link next to the label: its words and address."""
     kind = "new-password" if new else "current-password"
     field = forms.CharField(
         label=label,
@@ -111,4 +118,5 @@ def password_field(
     )
     if new and not field.help_text:
         field.help_text = "At least 8 characters, and not a common word."
+    field.beside = beside  # type: ignore[attr-defined]  # for the template
     return field

@@ -1,13 +1,14 @@
 from typing import Any
 
 from django import forms
+from django.urls import reverse_lazy
 
 from craft.forms import PageForm, email_field, password_field
 
 
 class SignInForm(PageForm):
     email = email_field()
-    password = password_field()
+    password = password_field(beside=("Forgot it?", reverse_lazy("forgot-password")))
 
 
 class SignUpForm(PageForm):

@@ -49,3 +49,25 @@ class NewcomerForm(TokenForm):
 
 class KnownForm(TokenForm):
     password = password_field(help_text="That of your account with this address.")
+
+
+class AddressForm(PageForm):
+    email = email_field()
+
+
+class NewPasswordForm(TokenForm):
+    password = password_field("New password", new=True)
+
+
+class PasswordChangeForm(PageForm):
+    current_password = password_field("Current password")
+    new_password = password_field("New password", new=True)
+
+
+class EmailChangeForm(PageForm):
+    new_email = email_field()
+    password = password_field()
+
+
+class OwnPasswordForm(PageForm):
+    password = password_field()

@@ -93,3 +93,24 @@ def value(side: object) -> str:
     if isinstance(side, str):
         return side or "(empty)"
     return json.dumps(side, ensure_ascii=False)
+
+
+BROWSERS = {"Edg": "Edge", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+SYSTEMS = {
+    "Windows": "Windows",
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Mac OS": "macOS",
+    "Linux": "Linux",
+}
+
+
+@register.filter
+def device(user_agent: str) -> str:
+    """What a user agent says it is, in the words of its owner: "Firefox on Windows". A program goes by its own name."""
+    browser = next((name for mark, name in BROWSERS.items() if mark in user_agent), "")
+    system = next((name for mark, name in SYSTEMS.items() if mark in user_agent), "")
+    if browser:
+        return f"{browser} on {system}" if system else browser
+    return user_agent.split("/")[0].split(" ")[0] or "Unknown device"

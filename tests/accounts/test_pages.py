@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, Invitation, Mail, Outlet
-from accounts.services import companies, invitations
+from accounts.models import ApiKey, Invitation, Mail, Outlet, Purpose
+from accounts.services import companies, invitations, people, sessions
+from accounts.services.mail import make_token
 from accounts.urls import pages
 from craft import first_operator
 from tests.factories import PASSWORD, Person, make_person
@@ -20,8 +21,19 @@ PUBLIC = {
     "sign-in",
     "sign-out",
     "invitation",
+    "forgot-password",
+    "reset-password",
+    "verify-email",
+    "change-email",
 }
-POSTED = {"switch-company", "settings-invitation-resend", "settings-invitation-delete"}
+POSTED = {
+    "switch-company",
+    "settings-invitation-resend",
+    "settings-invitation-delete",
+    "settings-verification",
+    "settings-session-end",
+    "settings-sessions-end-others",
+}
 PLACES = re.compile(r"<\w+:(\w+)>")
 
 
@@ -231,7 +243,7 @@ def test_a_key_gets_an_expiry_addresses_and_a_new_secret(alice, browse, api):
 def test_a_session_that_was_ended_elsewhere_is_over_here(alice, browse, api):
     client = browse(alice)
     assert client.get("/settings/profile").status_code == 200
-    alice.membership.sessions.update(ended_at="2026-01-01T00:00:00Z")
+    sessions.end_all_sessions(alice.user)
     assert client.get("/settings/profile").status_code == 302
 
 
@@ -343,3 +355,81 @@ def test_a_profile_is_changed(alice, browse):
     client.post("/settings/profile", form | {"phone": "+49 30 123456"})
     alice.user.refresh_from_db()
     assert (alice.user.full_name, alice.user.phone) == ("Alice Anew", "+49 30 123456")
+
+
+def token_to(address: str, template: str) -> str:
+    return Mail.objects.filter(to=address, template=template).latest("id").token.text
+
+
+def test_a_link_in_a_mail_changes_nothing_until_its_button_is_pressed(alice, browse):
+    client = browse(alice)
+    people.send_verification(alice.user)
+    token = token_to(alice.user.email, "verify_email")
+    page = client.get(f"/verify-email?token={token}")
+    assert page["Referrer-Policy"] == "strict-origin"
+    alice.user.refresh_from_db()
+    assert not alice.user.is_verified
+    assert client.post("/verify-email", {"token": token})["Location"] == "/"
+    alice.user.refresh_from_db()
+    assert alice.user.is_verified
+    again = client.post("/verify-email", {"token": token})
+    assert 'role="alert"' in again.content.decode()
+
+
+def test_an_address_is_changed_by_the_link_that_went_to_it(alice, browse):
+    client = browse(alice)
+    form = {"new_email": "anew@example.com", "password": "wrong"}
+    assert "Wrong" in client.post("/settings/email", form).content.decode()
+    client.post("/settings/email", form | {"password": PASSWORD})
+    token = token_to("anew@example.com", "change_email")
+    client.post("/change-email", {"token": token})
+    alice.user.refresh_from_db()
+    assert alice.user.email == "anew@example.com"
+
+
+def test_a_forgotten_password_is_chosen_anew(alice):
+    known = Client().post("/forgot-password", {"email": alice.user.email})
+    unknown = Client().post("/forgot-password", {"email": "nobody@example.com"})
+    for answer in (known, unknown):
+        assert "Look into your mailbox" in answer.content.decode()
+    token = make_token(
+        purpose=Purpose.RESET_PASSWORD, email=alice.user.email, user=alice.user
+    ).text
+    form = {"token": token, "password": "short"}
+    assert "too short" in Client().post("/reset-password", form).content.decode()
+    form["password"] = "another long pass phrase"
+    assert Client().post("/reset-password", form)["Location"] == "/login"
+    signing_in = {"email": alice.user.email, "password": form["password"]}
+    assert Client().post("/login", signing_in)["Location"] == "/"
+
+
+def test_a_changed_password_signs_out_all_other_devices(alice, browse):
+    here, there = browse(alice), Client()
+    there.post("/login", {"email": alice.user.email, "password": PASSWORD})
+    form = {"current_password": PASSWORD, "new_password": "another long pass phrase"}
+    assert here.post("/settings/password", form).status_code == 302
+    assert here.get("/settings/sessions").status_code == 200
+    assert there.get("/settings/sessions").status_code == 302
+
+
+def test_devices_are_listed_by_name_and_signed_out(alice, browse):
+    here, there = browse(alice), Client()
+    agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    form = {"email": alice.user.email, "password": PASSWORD}
+    there.post("/login", form, headers={"user-agent": agent})
+    page = here.get("/settings/sessions").content.decode()
+    assert "Firefox on Windows" in page
+    assert "This one" in page
+    other = re.search(r"/settings/sessions/(sess_\w+)/end", page)[1]
+    here.post(f"/settings/sessions/{other}/end")
+    assert there.get("/settings/sessions").status_code == 302
+    assert here.get("/settings/sessions").status_code == 200
+
+
+def test_who_leaves_is_gone(alice, browse):
+    client = browse(alice)
+    wrong = client.post("/settings/delete-account", {"password": "wrong"})
+    assert "Wrong" in wrong.content.decode()
+    client.post("/settings/delete-account", {"password": PASSWORD})
+    assert client.get("/settings/profile").status_code == 302
+    assert not type(alice.user).objects.filter(pk=alice.user.pk).exists()

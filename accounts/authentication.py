@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework import authentication
@@ -16,7 +17,15 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import ApiKey, Company, KeyMode, Membership, User
+from accounts.models import (
+    ApiKey,
+    Company,
+    KeyMode,
+    Membership,
+    User,
+    normalise_email,
+)
+from accounts.services import guesses
 from accounts.services.keys import KEY_PREFIXES
 from accounts.services.recognition import recognise_key
 from accounts.services.sandbox import sandbox_of
@@ -52,6 +61,25 @@ class Credentials:
     @property
     def user(self) -> User:
         return self.membership.user
+
+
+class SlowedBackend(ModelBackend):
+    """Django's own, for every door that a password opens, the console's too: who guesses waits."""
+
+    def authenticate(
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: Any,
+    ) -> User | None:
+        guess = guesses.password_of(normalise_email(username or ""))
+        if guess.wait:
+            return None
+        user = super().authenticate(request, username, password, **kwargs)
+        if user is None:
+            guess.note_wrong()
+        return user
 
 
 class BearerAuthentication(authentication.BaseAuthentication):

@@ -250,6 +250,13 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 # --- People ---
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.authentication.SlowedBackend"]
+GUESSES_PER_HOUR = {  # half of them at once; see accounts/services/guesses.py
+    "account": 20,  # wrong passwords for one account, from all addresses that it is not known at
+    "known_address": 60,  # and from one that it is
+    "address": 120,  # wrong passwords and tokens from one address
+    "registration": 60,  # from one address
+}
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

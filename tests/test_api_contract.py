@@ -242,6 +242,9 @@ CHANGED: dict[tuple[str, str], Callable[[Person], dict[str, Any]]] = {
 }
 """For each basename and action that takes something else than JSON, or something of the caller's: what to send."""
 
+ENDS_ITS_CALLER = {("session", "end_all"), ("account", "delete_account")}
+"""The calls after which whoever made them is let in no more, so that nobody can make them again."""
+
 TRACES: dict[tuple[str, str], list[str]] = {
     ("auth", "register"): [
         "company.created",
@@ -900,14 +903,20 @@ def test_a_post_with_a_key_acts_once(call, by, alice):
     client, pk = by(alice), call.own_id(alice)
     header = {"HTTP_IDEMPOTENCY_KEY": "once"}
 
+    extra = CHANGED.get((call.basename, call.action), lambda _: {})(alice)
+    sent = extra or {"data": call.body, "format": "json"}
+
     def send():
-        extra = CHANGED.get((call.basename, call.action), dict)()
-        sent = extra or {"data": call.body, "format": "json"}
+        for value in sent["data"].values():
+            if hasattr(value, "seek"):
+                value.seek(0)
         return call.send(client, pk=pk, **sent, **header)
 
     first = send()
     known = AuditEntry.unscoped.count()
     second = send()
+    if second.status_code == 401 and (call.basename, call.action) in ENDS_ITS_CALLER:
+        return
     assert AuditEntry.unscoped.count() == known
     if first.status_code < 400:
         assert second.content == first.content

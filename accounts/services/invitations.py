@@ -20,7 +20,14 @@ from accounts.models import (
     User,
     normalise_email,
 )
-from accounts.services.mail import make_token, queue_mail, spend_token, useless
+from accounts.services.guesses import password_of
+from accounts.services.mail import (
+    find_token,
+    make_token,
+    queue_mail,
+    spend_token,
+    useless,
+)
 from accounts.services.people import check_password_strength
 from accounts.services.sessions import SignIn, WrongCredentialsError, open_session
 from craft.events import Event, acting, current_actor, publish
@@ -106,9 +113,9 @@ def delete_invitation(invitation: Invitation) -> None:
 
 def find_invitation(token: str) -> Invitation:
     """What this token invites to. Raises UselessTokenError."""
-    found = MailedToken.find(token, Purpose.INVITATION)
+    found = find_token(token, Purpose.INVITATION)
     open_ones = Invitation.unscoped.select_related("company").filter(accepted_at=None)
-    invitation = open_ones.filter(pk=found.subject).first() if found else None
+    invitation = open_ones.filter(pk=found.subject).first()
     if invitation is None:
         raise useless(Purpose.INVITATION)
     return invitation
@@ -157,6 +164,7 @@ def _check_password(user: User, password: str) -> None:
             "This address has an account. Sign in first, or send its password.",
             details={"password": "This field is required."},
         )
+    password_of(user.email).check()
     if authenticate(username=user.email, password=password) != user:
         raise WrongCredentialsError("The password is wrong.")
 

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from accounts import tasks
 from accounts.models import Mail, MailedToken, Purpose, User, normalise_email
+from accounts.services.guesses import mailed_token
 from craft import egress
 from craft.exceptions import InvalidError
 from craft.leases import MAX_LOST, Doorbell, Keeper, Status, claim, due, recover
@@ -104,10 +105,21 @@ def make_token(
     )
 
 
-def spend_token(text: str, purpose: Purpose) -> MailedToken:
-    """Raises UselessTokenError. In a transaction: if what it was spent on fails, it is good again."""
+def find_token(text: str, purpose: Purpose) -> MailedToken:
+    """Raises UselessTokenError, and TooManyGuessesError where too many have been wrong."""
+    guess = mailed_token()
+    guess.check()
     token = MailedToken.find(text, purpose)
-    if token is None or not token.spend():
+    if token is None:
+        guess.note_wrong()
+        raise useless(purpose)
+    return token
+
+
+def spend_token(text: str, purpose: Purpose) -> MailedToken:
+    """As `find_token`. In a transaction: if what it was spent on fails, it is good again."""
+    token = find_token(text, purpose)
+    if not token.spend():
         raise useless(purpose)
     return token
 

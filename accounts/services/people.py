@@ -19,8 +19,10 @@ from accounts.models import (
     User,
     normalise_email,
 )
+from accounts.services.guesses import count_registration, own_password
 from accounts.services.mail import (
     end_tokens,
+    find_token,
     make_token,
     queue_asked_mail,
     queue_mail,
@@ -47,6 +49,7 @@ def register(
     company_name: str,
 ) -> SignIn:
     """A new person and their new, empty company, of which they are an admin and the owner."""
+    count_registration()
     user = User(email=normalise_email(email), full_name=full_name)
     check_password_strength(password, user)
     user.set_password(password)  # slow by design: not inside the transaction
@@ -199,10 +202,7 @@ def request_password_reset(*, email: str) -> None:
 
 def reset_password(*, token: str, password: str) -> None:
     """A new password for whoever reads that mailbox. Ends all sessions, and all other links. Raises UselessTokenError."""
-    found = MailedToken.find(token, Purpose.RESET_PASSWORD)
-    if found is None:
-        raise useless(Purpose.RESET_PASSWORD)
-    user = _owner_of(found)
+    user = _owner_of(find_token(token, Purpose.RESET_PASSWORD))
     check_password_strength(password, user)
     user.set_password(password)  # slow by design: not inside the transaction
     with transaction.atomic():
@@ -225,7 +225,10 @@ def change_password(
 
 
 def check_own_password(user: User, password: str, *, field: str = "password") -> None:
+    guess = own_password(user)
+    guess.check()
     if not user.check_password(password):
+        guess.note_wrong()
         raise InvalidError("The password is wrong.", details={field: "Wrong."})
 
 

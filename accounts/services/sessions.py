@@ -14,6 +14,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts import events
 from accounts.models import Membership, RefreshToken, Session, User, normalise_email
+from accounts.services.guesses import password_of
 from accounts.services.secrets import digest_of
 from craft.events import Event, acting, current_actor, publish
 from craft.exceptions import DomainError
@@ -48,7 +49,8 @@ class SignIn:
 
 
 def log_in(*, email: str, password: str) -> SignIn:
-    """Raises WrongCredentialsError, in the same words whether or not the person exists (Django hashes in both cases)."""
+    """Raises WrongCredentialsError, in the same words whether or not the person exists (Django hashes in both cases), and TooManyGuessesError."""
+    password_of(normalise_email(email)).check()
     user = authenticate(username=normalise_email(email), password=password)
     membership = (
         user

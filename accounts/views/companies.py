@@ -157,7 +157,7 @@ class MemberViewSet(
         """Take somebody out of the company. Their keys and tokens for it end at once; what they made stays. The owner can't be removed."""
         membership = self.get_object()
         members.remove_member(membership)
-        return Response(Deleted(membership.user_id, "User"))
+        return Response(Deleted(membership.user_id, "Membership"))
 
 
 class OutletViewSet(BelowCompanyMixin, CompanyModelViewSet):

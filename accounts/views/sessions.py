@@ -24,6 +24,7 @@ class SessionViewSet(
     queryset = Session.objects.all()
     serializer_class = SessionSerializer
     access = OWN_ACCOUNT
+    is_live_only = True
 
     def get_queryset(self) -> QuerySet[Session]:
         if getattr(self, "swagger_fake_view", False):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from accounts.models import Company
 
 logger = logging.getLogger("craft.api")
+
+T = TypeVar("T")
 
 PERIODS = {"minute": per_min, "hour": per_hour, "day": per_day}
 RETRY_REDIS_SECONDS = 2.0
@@ -88,13 +90,16 @@ def take(scope: str, windows: Sequence[Window]) -> Rate:
     return min(rates, key=lambda rate: rate.remaining / rate.limit)
 
 
+def peek(scope: str, window: Window) -> float:
+    """How many seconds until one more is had, 0 if it is now. Nothing is counted."""
+    state = _ask(window, lambda throttle: throttle.peek(_key(scope, window)))
+    quota = window.quota
+    wait = state.reset_after - (quota.burst - 1) * quota.emission_interval
+    return float(max(0, math.ceil(wait)))
+
+
 def _take_one(scope: str, window: Window) -> Rate:
-    key = f"{scope}:{window.period}:{window.limit}:{window.burst}"
-    try:
-        result = _throttle(outage.store_url(), window).limit(key)
-    except StoreUnavailableError as error:
-        outage.begin(error)
-        result = _throttle("", window).limit(key)
+    result = _ask(window, lambda throttle: throttle.limit(_key(scope, window)))
     state = result.state
     return Rate(
         limit=window.limit,
@@ -102,6 +107,19 @@ def _take_one(scope: str, window: Window) -> Rate:
         resets_at=math.ceil(time.time() + state.reset_after),
         retry_after=max(1, math.ceil(state.retry_after)) if result.limited else None,
     )
+
+
+def _key(scope: str, window: Window) -> str:
+    return f"{scope}:{window.period}:{window.limit}:{window.burst}"
+
+
+def _ask(window: Window, question: Callable[[Throttled], T]) -> T:
+    """On Redis, or while that is gone in this process."""
+    try:
+        return question(_throttle(outage.store_url(), window))
+    except StoreUnavailableError as error:
+        outage.begin(error)
+        return question(_throttle("", window))
 
 
 class Outage:

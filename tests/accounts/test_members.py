@@ -107,7 +107,7 @@ def test_who_is_removed_is_out_at_once(alice, bob, api):
     assert token.get(me).status_code == key.get(me).status_code == 200
 
     answer = as_person(alice).delete(path_of(bob))
-    assert answer.json() == {"success": True, "message": "User deleted"}
+    assert answer.json() == {"success": True, "message": "Membership deleted"}
 
     assert token.get(me).status_code == key.get(me).status_code == 401
     answer = api().post("/api/v1/auth/refresh", {"refresh_token": refresh})

@@ -188,7 +188,15 @@ def test_a_person_is_given_what_is_kept_of_them(dora, alice):
 
 def test_another_persons_rows_are_not_told(dora, charlie):
     records = as_person(charlie).get("/api/v1/account/export").json()["records"]
-    assert set(records) == {"accounts.user", "accounts.membership"}
+    # Signing in is all that Charlie has done.
+    assert set(records) == {
+        "accounts.user",
+        "accounts.membership",
+        "accounts.session",
+        "accounts.refreshtoken",
+        "accounts.auditentry",
+    }
+    assert len(records["accounts.session"]["rows"]) == 1
 
 
 def test_what_is_told_has_an_end_and_says_so(dora, monkeypatch):
@@ -306,7 +314,7 @@ def test_a_company_goes_with_every_row_and_file(
     theirs = DataSource.objects.for_company(charlie.company).get()
     assert (theirs.folder / "orders.parquet").exists()
     assert set(User.objects.all()) >= {owner.user, bob.user, charlie.user}
-    assert not RefreshToken.objects.filter(membership__company=pk).exists()
+    assert not RefreshToken.objects.filter(session__membership__company=pk).exists()
     assert Mail.objects.count() == 1  # that of Charlie's invitation
     after = counts()
     assert all(after[kind] < before[kind] for kind in ("Workflow", "Agent", "Outlet"))

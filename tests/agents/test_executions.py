@@ -142,7 +142,7 @@ def test_a_slow_model_is_a_504(alice, api, openai, make_agent, httpserver):
     assert answer.json()["code"] == "TIMEOUT"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_row_stands_before_the_model_is_called_and_no_transaction_is_open(
     alice, api, openai, agent, httpserver
 ):

@@ -33,6 +33,7 @@ def ring(word: str) -> None:
 def _no_calls(settings):
     calls.clear()
     done.clear()
+    app.control.purge()  # what other tests rang for, and no worker heard
     settings.CRAFT_SWEEPS = [
         f"{__name__}.first",
         f"{__name__}.missing",
@@ -96,3 +97,6 @@ def test_a_worker_that_is_stopped_while_it_starts_holds_nobody_up():
     worker = EmbeddedWorker()
     worker.start()
     assert worker.stop(timeout=5)
+    # Its process would end now; this one has other tests to run.
+    assert worker.is_ready.wait(10)
+    worker.worker.stop()

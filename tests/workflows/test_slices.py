@@ -12,7 +12,7 @@ from tests.factories import make_person, make_workflow
 from workflows.models import Execution
 from workflows.services import executions
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 SLOW = {
     "nodes": [

@@ -90,6 +90,13 @@ def django_db_modify_db_settings(
         connection.settings_dict["TEST"]["NAME"] = str(path)
 
 
+@pytest.fixture
+def transactional_db(
+    django_db_serialized_rollback: None, transactional_db: None
+) -> None:
+    """All tests with real transactions put back what the migrations wrote, in one way: two ways get in each other's."""
+
+
 @pytest.fixture(scope="session")
 def httpserver_listen_address() -> tuple[str, int]:
     """By its number, which is also what `OUTBOUND_ALLOW` names; the kernel picks the port."""

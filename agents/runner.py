@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
-from agents.llm import provider_of
+from agents.llm import load, provider_of
 from agents.llm.base import (
     ModelProvider,
     UpstreamBusyError,
@@ -71,6 +71,7 @@ def run_turn(turn: Turn) -> TurnResult:
     """Raises `DomainError`s that the caller of an API may read. Call it from a thread without a running event loop."""
     provider = provider_of(turn.model)
     provider.require(turn.model)
+    load(provider)
     return async_to_sync(_run)(turn, provider)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
 
 from agents.llm.anthropic import AnthropicProvider
@@ -16,11 +17,7 @@ PROVIDERS: dict[str, type[ModelProvider]] = {
     "anthropic": AnthropicProvider,
 }
 
-SLOW_MODULES = (
-    "agents.llm.craftai.model",
-    "pydantic_ai.models.openai",
-    "pydantic_ai.models.anthropic",
-)
+_loading = threading.Lock()
 
 
 def provider_of(model: str) -> type[ModelProvider]:
@@ -41,5 +38,12 @@ def list_models() -> list[ModelInfo]:
 
 def warm_up() -> None:
     """Import what the first turn would otherwise wait for, for some seconds."""
-    for module in SLOW_MODULES:
-        import_module(module)
+    for provider in PROVIDERS.values():
+        load(provider)
+
+
+def load(provider: type[ModelProvider]) -> None:
+    """Import what this provider's models take, in one thread at a time: two that come from different sides into one library each see it half made."""
+    with _loading:
+        for module in ("pydantic_ai", *provider.modules):
+            import_module(module)

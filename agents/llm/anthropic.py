@@ -25,6 +25,7 @@ PRICES = {
 class AnthropicProvider(ModelProvider):
     name = "anthropic"
     label = "Anthropic"
+    modules = ("pydantic_ai.models.anthropic", "pydantic_ai.providers.anthropic")
     family = "claude-…"
     names = re.compile(r"claude-[\w.:-]+")
     models = tuple(

@@ -62,6 +62,8 @@ class ModelProvider:
     names: ClassVar[re.Pattern[str]]
     models: ClassVar[tuple[ModelInfo, ...]]
     """Those worth listing. An agent may name any that `names` matches."""
+    modules: ClassVar[tuple[str, ...]]
+    """What its models take, and is slow to import."""
     key_setting: ClassVar[str] = ""
     """The setting without which it can't be used."""
 

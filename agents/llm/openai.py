@@ -37,6 +37,7 @@ class OpenAIProvider(ModelProvider):
 
     name = "openai"
     label = "OpenAI"
+    modules = ("pydantic_ai.models.openai", "pydantic_ai.providers.openai")
     family = "gpt-… and o1, o3, o4-mini …"
     names = re.compile(r"(?:gpt-|chatgpt-|ft:gpt-|o[1-9](?:-|$))[\w.:-]*")
     models = tuple(

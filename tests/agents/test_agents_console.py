@@ -8,7 +8,7 @@ from tests.factories import make_person
 @pytest.fixture
 def operator(client, db):
     person = make_person(is_staff=True, is_superuser=True)
-    client.force_login(person.user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(person.user)
     return client
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from accounts.models import ApiKey, Company, RefreshToken
+from accounts.models import ApiKey, Company, RefreshToken, Session
 from agents.models import Agent, AgentExecution
 from craft.api import idempotency
 from craft.api.idempotency import forget_old_answers
@@ -197,7 +197,7 @@ def test_a_refusal_keeps_what_it_means_to_keep(api, db):
     RefreshToken.objects.exclude(used_at=None).update(used_at=long_ago)
     answer = keyed(api(), refresh, {"refresh_token": spent})
     assert answer.status_code == 401
-    assert not RefreshToken.objects.filter(ended_at=None).exists()
+    assert not Session.objects.live().exists()
 
 
 # --- Work that holds no transaction ---

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class CraftAIProvider(ModelProvider):
     name = "craftai"
     label = "Craft"
+    modules = ("agents.llm.craftai.model",)
     family = "craftai-1, craftai-1-fast, craftai-1-pro"
     names = re.compile(r"craftai-1(?:-fast|-pro)?")
     models = (

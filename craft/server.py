@@ -33,7 +33,7 @@ THREADS = 16
 STOP_SECONDS = 8  # from the signal until what has not stopped is killed
 DRAIN_SECONDS = 6
 RESTART_SECONDS = 0.5
-WARM_UP_AFTER_SECONDS = 3.0
+WARM_UP_AFTER_SECONDS = 30.0
 MAX_FAILURES = 3
 _LOGGING = {
     "handlers": {},
@@ -123,7 +123,7 @@ def load(
 
 
 def _warm_up() -> None:
-    """Do beforehand what the first caller would wait for; a moment later, so that a start is quick."""
+    """Do beforehand what the first caller would wait for; a while later, so that what a crash left behind has the processor for itself."""
     time.sleep(WARM_UP_AFTER_SECONDS)
     for dotted in settings.CRAFT_WARM_UPS:
         try:

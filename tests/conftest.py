@@ -58,6 +58,14 @@ SERVICE_FREE = tuple(
 """What in these asks for no rows knows neither the database nor the broker: it runs with the embedded default only."""
 
 
+ABOVE_THE_DATABASE = (
+    "tests/accounts/test_pages.py::",
+    "tests/test_browser.py::",
+    "tests/test_route_matrix.py::",
+)
+"""What these ask is decided above the database, and takes long: once, too. (The contract's walk and Schemathesis run on both.)"""
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -68,7 +76,8 @@ def pytest_collection_modifyitems(
     left_out = [
         item
         for item in items
-        if item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item)
+        if item.nodeid.startswith(ABOVE_THE_DATABASE)
+        or (item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item))
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]

@@ -14,14 +14,12 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib.util import find_spec
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
-from django.utils.module_loading import import_string
 
+from craft.declarations import gather, models_of
 from craft.fields import IdField, new_id
 
 BATCH = 500
@@ -66,20 +64,12 @@ Copies = Mapping[type[models.Model], Declaration]
 @cache
 def declarations() -> Copies:
     """In an order in which what is referred to comes first: of the apps, and within each its own."""
-    found: dict[type[models.Model], Declaration] = {}
-    for app in settings.CRAFT_APPS:
-        if find_spec(f"{app}.copies") is not None:
-            found.update(import_string(f"{app}.copies.COPIES"))
-    return found
+    return gather("copies", "COPIES")
 
 
 def undeclared() -> list[type[models.Model]]:
-    return [
-        model
-        for app in settings.CRAFT_APPS
-        for model in apps.get_app_config(app).get_models()
-        if model not in declarations()
-    ]
+    known = declarations()
+    return [model for model in models_of(settings.CRAFT_APPS) if model not in known]
 
 
 def dangling() -> Iterator[tuple[type[models.Model], str]]:

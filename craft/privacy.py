@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Q
-from django.utils.module_loading import import_string
 
+from craft.declarations import gather, models_of
 from craft.models import KeptAnswer
 
 MOST_ROWS = 10_000
@@ -74,18 +72,12 @@ Policies = Mapping[type[models.Model], Policy]
 
 @cache
 def policies() -> Policies:
-    found: dict[type[models.Model], Policy] = {
-        KeptAnswer: Impersonal("sealed, and gone within a day")
-    }
-    for app in settings.CRAFT_APPS:
-        if find_spec(f"{app}.privacy") is not None:
-            found.update(import_string(f"{app}.privacy.POLICIES"))
-    return found
+    own = {KeptAnswer: Impersonal("sealed, and gone within a day")}
+    return own | gather("privacy", "POLICIES")
 
 
 def models_of_ours() -> list[type[models.Model]]:
-    configs = [apps.get_app_config(app) for app in ("craft", *settings.CRAFT_APPS)]
-    return [model for config in configs for model in config.get_models()]
+    return models_of(["craft", *settings.CRAFT_APPS])
 
 
 def faults() -> Iterator[tuple[type[models.Model], str]]:

@@ -40,8 +40,7 @@ SENT_AGAIN = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Joined:
-    """`session` is there for who is new or was signed in. Whoever proved with a password who they are signs in as they always do: their second factor is not
-    asked for here."""
+    """`session` is there for who is new or was signed in. Whoever proved with a password who they are signs in as they always do."""
 
     membership: Membership
     session: SignIn | None

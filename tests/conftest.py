@@ -1,20 +1,23 @@
 """The cast: Alice runs a company, Bob works in it, Vera looks on, Charlie runs another."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from importlib import import_module
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from accounts.models import Role
 from billing.models import Plan
 from craft.api import limits
-from tests.factories import Person, make_key, make_person
+from tests.factories import Person, make_key, make_person, make_token
 
 plans = import_module("billing.migrations.0002_plans")
 
@@ -112,24 +115,73 @@ def httpserver_listen_address() -> tuple[str, int]:
     return "127.0.0.1", 0
 
 
-@pytest.fixture
-def alice(db: None) -> Person:
+def make_alice() -> Person:
     return make_person(full_name="Alice Admin")
 
 
-@pytest.fixture
-def bob(alice: Person) -> Person:
+def make_bob(alice: Person) -> Person:
     return make_person(company=alice.company, role=Role.MEMBER, full_name="Bob Member")
 
 
-@pytest.fixture
-def vera(alice: Person) -> Person:
+def make_vera(alice: Person) -> Person:
     return make_person(company=alice.company, role=Role.VIEWER, full_name="Vera Viewer")
 
 
-@pytest.fixture
-def charlie(db: None) -> Person:
+def make_charlie() -> Person:
     return make_person(full_name="Charlie Elsewhere")
+
+
+class StandingCast:
+    """The cast and the keys that they call with, made once for all tests of a file. Each test runs inside the transaction that they are written in, is
+    undone by itself, and is given its own copies."""
+
+    def __init__(self) -> None:
+        self.alice = make_alice()
+        self.bob = make_bob(self.alice)
+        self.vera = make_vera(self.alice)
+        self.charlie = make_charlie()
+        everybody = (self.alice, self.bob, self.vera, self.charlie)
+        self.keys = {who.user.pk: make_key(who) for who in everybody}
+        self.tokens = {who.user.pk: make_token(who) for who in everybody}
+
+
+@pytest.fixture(scope="module")
+def standing_cast(
+    django_db_setup: None, django_db_blocker: Any
+) -> Iterator[StandingCast]:
+    """For the walks over all routes, which would spend half of their time on making the same people again."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        add_plans()
+        yield StandingCast()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def standing(request: pytest.FixtureRequest, db: None) -> StandingCast | None:
+    if "standing_cast" not in request.fixturenames:
+        return None
+    cast: StandingCast = request.getfixturevalue("standing_cast")
+    return cast
+
+
+@pytest.fixture
+def alice(standing: StandingCast | None) -> Person:
+    return deepcopy(standing.alice) if standing else make_alice()
+
+
+@pytest.fixture
+def bob(standing: StandingCast | None, alice: Person) -> Person:
+    return deepcopy(standing.bob) if standing else make_bob(alice)
+
+
+@pytest.fixture
+def vera(standing: StandingCast | None, alice: Person) -> Person:
+    return deepcopy(standing.vera) if standing else make_vera(alice)
+
+
+@pytest.fixture
+def charlie(standing: StandingCast | None) -> Person:
+    return deepcopy(standing.charlie) if standing else make_charlie()
 
 
 @pytest.fixture
@@ -147,31 +199,25 @@ def api() -> Callable[..., APIClient]:
     return client
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _quick_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Once for all tests: as fixtures of each they would cost it more than most of them take."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture(autouse=True)
-def _quick_static_files(settings) -> None:
-    """Each test client loads the middleware anew; static files are looked for when one is asked for, not by listing them all each time."""
+    # Each test client loads the middleware anew; static files are looked for when one is asked for, not by listing them all each time.
     settings.WHITENOISE_AUTOREFRESH = True
+    settings.MEDIA_ROOT = tmp_path_factory.mktemp("files") / "media"
 
 
 @pytest.fixture(autouse=True)
-def _fresh_limits() -> Iterator[None]:
-    """Rows get the same ids in many tests; what was counted for them must not."""
+def _nothing_left_behind() -> Iterator[None]:
+    """Rows get the same ids in many tests; what was counted, remembered or written for them must not be found by the next."""
     yield
     limits._throttle.cache_clear()
     limits._store.cache_clear()
     limits.outage.end()
-
-
-@pytest.fixture(autouse=True)
-def _own_media(settings, tmp_path) -> Iterator[None]:
-    settings.MEDIA_ROOT = tmp_path / "media"
-    yield
     cache.clear()
+    if settings.MEDIA_ROOT.exists():
+        shutil.rmtree(settings.MEDIA_ROOT)
 
 
 @pytest.fixture(autouse=True)
@@ -179,5 +225,9 @@ def _plans(request) -> None:
     """A test with real transactions ends by emptying every table, also of what the migrations put there."""
     if uses_rows(request.node):
         request.getfixturevalue("_django_db_helper")
-        if not Plan.objects.exists():
-            plans.add_plans(apps, None)
+        add_plans()
+
+
+def add_plans() -> None:
+    if not Plan.objects.exists():
+        plans.add_plans(apps, None)

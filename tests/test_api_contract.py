@@ -32,17 +32,20 @@ from craft.api.schema import DOCUMENTS, build_document
 from craft.api.viewsets import level_for
 from craft.events import Event, publish
 from datasources.models import DataSource, DataTable
+from tests.conftest import StandingCast
 from tests.factories import (
     PASSWORD,
     Person,
     make_company,
+    make_key,
     make_person,
-    make_token,
     make_workflow,
 )
 from workflows.models import Workflow
 from workflows.services.executions import start_execution
 from workflows.services.workflows import update_workflow
+
+pytestmark = pytest.mark.usefixtures("standing_cast")
 
 # --- What routes need to be asked about: a new route adds its own here ---
 
@@ -469,19 +472,19 @@ def caller(authorization: str | None = None) -> Client:
 
 
 @pytest.fixture
-def by(api: Any) -> Callable[..., Client]:
+def by(standing: StandingCast) -> Callable[..., Client]:
     """`by(alice)` calls with a key of hers, or where no key is enough as `by(alice, "person")`: she herself, signed in. `by(alice, "read")` is a key
     that may read only."""
 
     def client(person: Person, *permissions: str) -> Client:
         if {"person", "owner"} & set(permissions):
-            made = caller(f"Bearer {make_token(person)}")
+            made = caller(f"Bearer {standing.tokens[person.user.pk]}")
+        elif permissions:
+            made = caller(f"Bearer {make_key(person, *permissions)}")
         else:
-            header = api(person, *permissions)._credentials["HTTP_AUTHORIZATION"]
-            made = caller(header)
-            if not permissions:
-                made.signed_in = client(person, "person")
-                made.signed_in.defaults = made.defaults  # the address
+            made = caller(f"Bearer {standing.keys[person.user.pk]}")
+            made.signed_in = client(person, "person")
+            made.signed_in.defaults = made.defaults  # the address
         made.company_id = person.company.pk
         return made
 

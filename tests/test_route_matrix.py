@@ -29,6 +29,8 @@ from tests.test_api_contract import (
 )
 from workflows.nodes import NODES
 
+pytestmark = pytest.mark.usefixtures("standing_cast")
+
 KEYS = {"read key": ["read"], "write key": ["read", "write"]}
 ROLES = {
     "owner": LEVELS[OWNER],

@@ -27,6 +27,8 @@ from craft.api.schema import DOCUMENTS, build_document
 from tests.factories import make_key
 from tests.test_api_contract import CALLS, Call
 
+pytestmark = pytest.mark.usefixtures("standing_cast")
+
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "0"))
 SEARCH = settings(
     max_examples=CASES or 5,

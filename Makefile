@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 # What is installed is known by the content of the lists that it came from, not by the dates of files.
 READY := $(VENV)/.ready-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
 READY_DEV := $(VENV)/.ready-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
-WORKERS ?= 2
+# More than cores: one of them mostly waits for the processes that tests/durability starts.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 ifeq ($(shell $(BIN)/python -c '' 2>/dev/null && echo works),)

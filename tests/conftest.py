@@ -65,25 +65,50 @@ ABOVE_THE_DATABASE = (
     "tests/accounts/test_pages.py::",
     "tests/test_browser.py::",
     "tests/test_route_matrix.py::",
+    *(
+        f"tests/test_api_contract.py::{name}["
+        for name in (
+            "test_a_body_of_another_kind_is_refused",
+            "test_a_body_that_is_no_json_is_refused",
+            "test_a_body_that_is_no_object_is_refused",
+            "test_a_body_that_is_too_large_is_refused",
+            "test_a_key_needs_the_permission",
+            "test_an_unknown_field_is_named",
+            "test_an_unknown_method_is_not_allowed",
+            "test_bad_paging_is_refused",
+            "test_every_answer_carries_its_headers",
+            "test_everybody_may_make_a_public_call",
+            "test_nobody_is_let_in_without_a_key",
+            "test_options_do_not_crash",
+        )
+    ),
 )
-"""What these ask is decided above the database, and takes long: once, too. (The contract's walk and Schemathesis run on both.)"""
+"""What these ask is decided above the database, and takes long: it runs with the embedded default only, too."""
+
+
+ONLY_WITH_SERVICES = ("tests/test_schemathesis.py::",)
+"""What searches for values that a database can't take asks the one that takes fewer."""
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left."""
+    """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left. Whoever names a test
+    gets it on any database."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/durability/"))
-    if not settings.REDIS_URL or any("::" in argument for argument in config.args):
+    if any("::" in argument or argument.endswith(".py") for argument in config.args):
         return
-    left_out = [
-        item
-        for item in items
-        if item.nodeid.startswith(ABOVE_THE_DATABASE)
-        or (item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item))
-    ]
+    left_out = [item for item in items if runs_elsewhere(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
+
+
+def runs_elsewhere(item: pytest.Item) -> bool:
+    if not settings.REDIS_URL:
+        return item.nodeid.startswith(ONLY_WITH_SERVICES)
+    return item.nodeid.startswith(ABOVE_THE_DATABASE) or (
+        item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item)
+    )
 
 
 def uses_rows(item: pytest.Item) -> bool:

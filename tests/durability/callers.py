@@ -1,5 +1,5 @@
-"""A process that makes calls, several at once, with its orders on standard input as JSON. With `die` it kills itself at that moment of its first call, as
-SIGKILL does it.
+"""A process that makes calls as its parent orders them, one line of JSON after the other. For each order it forks a process that makes the calls, several at
+once; with `die` that one kills itself at that moment of its first call, as SIGKILL does it. Forked, it need not load Django again.
 """
 
 import base64
@@ -7,23 +7,58 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
 from threading import local
 
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connections
+from django.utils.module_loading import import_string
 from rest_framework.test import APIClient
 
 from craft.api import idempotency
 
 
 def main() -> None:
-    orders = json.load(sys.stdin)
+    """Answers each line, a list of orders for processes at the same time, with one: a list of `[exit code, answers]`."""
+    import_module(settings.ROOT_URLCONF)  # what every call needs is loaded once
+    for dotted in settings.CRAFT_WARM_UPS:
+        import_string(dotted)()
+    for line in sys.stdin:
+        connections.close_all()  # a connection must not be shared by a fork
+        begun = [begin(orders) for orders in json.loads(line)]
+        sys.stdout.write(json.dumps([end(*process) for process in begun]) + "\n")
+        sys.stdout.flush()
+
+
+def begin(orders: dict) -> tuple[int, str]:
+    handle, path = tempfile.mkstemp()
+    pid = os.fork()
+    if pid == 0:
+        with os.fdopen(handle, "w") as answers:
+            obey(orders, answers)
+        os._exit(0)
+    os.close(handle)
+    return pid, path
+
+
+def end(pid: int, path: str) -> tuple[int, list[dict]]:
+    _, status = os.waitpid(pid, 0)
+    found = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    Path(path).unlink()
+    return os.waitstatus_to_exitcode(status), found
+
+
+def obey(orders: dict, answers) -> None:
     die_at(orders.get("die"))
     with ThreadPoolExecutor(orders.get("threads", 1)) as pool:
         for answer in pool.map(
             lambda call: send(orders["bearer"], call), orders["calls"]
         ):
-            sys.stdout.write(json.dumps(answer) + "\n")
+            answers.write(json.dumps(answer) + "\n")
 
 
 def die(*args: object, **kwargs: object) -> None:

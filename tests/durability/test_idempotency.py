@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,37 +23,40 @@ CALLERS = (
 )
 
 
-def call_from_process(
-    installation: Any, calls: list[dict[str, Any]], **orders: Any
-) -> tuple[int, list[dict[str, Any]]]:
-    env = {**installation.env, "DJANGO_SETTINGS_MODULE": "craft.settings"}
-    done = subprocess.run(
+@pytest.fixture(scope="module")
+def callers(installation) -> Iterator[Callable[..., Any]]:
+    """`callers({"calls": …}, …)`: each in a process of its own, at the same time; of each its exit code and its answers."""
+    with subprocess.Popen(
         [sys.executable, "-c", CALLERS],
-        input=json.dumps({"bearer": installation._key, "calls": calls, **orders}),
         cwd=ROOT,
-        env=env,
-        capture_output=True,
+        env={**installation.env, "DJANGO_SETTINGS_MODULE": "craft.settings"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode in {0, -9}, done.stderr[-4000:]
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+    ) as process:
+
+        def order(*orders):
+            bearer = {"bearer": installation._key}
+            process.stdin.write(json.dumps([order | bearer for order in orders]) + "\n")
+            process.stdin.flush()
+            answered = json.loads(process.stdout.readline())
+            assert {code for code, _ in answered} <= {0, -9}
+            return answered
+
+        yield order
 
 
-def call_from_processes(installation, calls):
+def call_from_processes(callers, calls):
     """Each call ten times at once, from four processes."""
     shares = [
         AT_ONCE // PROCESSES + (number < AT_ONCE % PROCESSES)
         for number in range(PROCESSES)
     ]
-
-    def share_of(share):
-        mine = [call for call in calls for _ in range(share)]
-        return call_from_process(installation, mine, threads=share * 2)
-
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        return [answer for _, found in pool.map(share_of, shares) for answer in found]
+    orders = [
+        {"calls": [call for call in calls for _ in range(share)], "threads": share * 2}
+        for share in shares
+    ]
+    return [answer for _, found in callers(*orders) for answer in found]
 
 
 def count(installation, table, where="1 = 1"):
@@ -62,7 +65,7 @@ def count(installation, table, where="1 = 1"):
     return number
 
 
-def test_many_at_once_act_once_for_each_key(installation):
+def test_many_at_once_act_once_for_each_key(installation, callers):
     table, path = "agents_agent", "/v1/agents"
     body = {"name": "Helper", "type": "support"}
     before = count(installation, table)
@@ -71,7 +74,7 @@ def test_many_at_once_act_once_for_each_key(installation):
             {"path": path, "body": body, "key": f"{table}-{turn}-{number}"}
             for number in range(KEYS)
         ]
-        answers = call_from_processes(installation, calls)
+        answers = call_from_processes(callers, calls)
         assert len(answers) == KEYS * AT_ONCE
         for call in calls:
             mine = [answer for answer in answers if answer["key"] == call["key"]]
@@ -90,10 +93,9 @@ def fields(answer):
     return body.get("data", body)
 
 
-def killed_and_repeated(installation, moment, **call):
-    code, answers = call_from_process(installation, [call], die=moment)
-    assert (code, answers) == (-9, [])
-    _, (first, second) = call_from_process(installation, [call, call])
+def killed_and_repeated(callers, moment, **call):
+    assert callers({"calls": [call], "die": moment}) == [[-9, []]]
+    ((_, (first, second)),) = callers({"calls": [call, call]})
     return first, second
 
 
@@ -101,10 +103,12 @@ MOMENTS = ["before the answer is kept", "before the answer is sent"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_an_agent_is_made_once_whenever_the_process_is_killed(installation, moment):
+def test_an_agent_is_made_once_whenever_the_process_is_killed(
+    installation, callers, moment
+):
     before = count(installation, "agents_agent")
     first, second = killed_and_repeated(
-        installation,
+        callers,
         moment,
         path="/v1/agents",
         body={"name": "Helper", "type": "support"},
@@ -117,10 +121,10 @@ def test_an_agent_is_made_once_whenever_the_process_is_killed(installation, mome
     assert second["replayed"]
 
 
-def test_an_upload_makes_one_source_though_the_process_is_killed(installation):
+def test_an_upload_makes_one_source_though_the_process_is_killed(installation, callers):
     before = count(installation, "datasources_datasource")
     first, second = killed_and_repeated(
-        installation,
+        callers,
         "before the answer is kept",
         path="/v1/data-sources/upload",
         file="id,total\n1,2\n",
@@ -133,11 +137,11 @@ def test_an_upload_makes_one_source_though_the_process_is_killed(installation):
     assert first["location"].endswith(fields(first)["id"])
 
 
-def test_an_agent_is_asked_once_though_the_process_is_killed(installation):
-    made = installation_call(installation, "/v1/agents", {"name": "A", "type": "x"})
+def test_an_agent_is_asked_once_though_the_process_is_killed(installation, callers):
+    made = call_once(callers, "/v1/agents", {"name": "A", "type": "x"})
     path = f"/v1/agents/{made['id']}/execute"
     first, second = killed_and_repeated(
-        installation,
+        callers,
         "before the answer is kept",
         path=path,
         body={"input": "Hello"},
@@ -150,11 +154,11 @@ def test_an_agent_is_asked_once_though_the_process_is_killed(installation):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_workflow_runs_once_though_the_process_is_killed(installation, mode):
+def test_a_workflow_runs_once_though_the_process_is_killed(installation, callers, mode):
     body = {"name": "W", "nodes": [{"id": "a", "type": "input"}], "edges": []}
-    made = installation_call(installation, "/v1/workflows", body)
+    made = call_once(callers, "/v1/workflows", body)
     first, second = killed_and_repeated(
-        installation,
+        callers,
         "before the answer is kept",
         path=f"/v1/workflows/{made['id']}/execute",
         body={"input": {"a": 1}, "mode": mode},
@@ -166,9 +170,8 @@ def test_a_workflow_runs_once_though_the_process_is_killed(installation, mode):
     assert first["body"] == second["body"]
 
 
-def installation_call(installation, path, body):
-    _, (answer,) = call_from_process(
-        installation, [{"path": path, "body": body, "key": os.urandom(8).hex()}]
-    )
+def call_once(callers, path, body):
+    call = {"path": path, "body": body, "key": os.urandom(8).hex()}
+    ((_, (answer,)),) = callers({"calls": [call]})
     assert answer["status"] == 201, answer
     return fields(answer)

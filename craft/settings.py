@@ -144,13 +144,14 @@ MIDDLEWARE = [
     "craft.middleware.ModeMiddleware",
     "craft.api.limits.RateHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "craft.api.light.LightCallsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "craft.urls"
@@ -203,6 +204,10 @@ CACHES: dict[str, dict[str, object]] = {
     )
 }
 
+CRAFT_LIGHT_CALLS = [  # see craft/api/light.py
+    "workflows.light.TRIGGER",
+    "workflows.light.EXECUTE",
+]
 CRAFT_WARM_UPS = [  # what a server process does once it answers, and before somebody waits for it
     "datasources.services.warm_up",
     "agents.llm.warm_up",

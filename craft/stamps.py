@@ -10,15 +10,20 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar
 
 from django.core.cache import cache
-from django.db import transaction
+from django.db import models, transaction
 from redis.exceptions import RedisError
 
 logger = logging.getLogger("craft.stamps")
+
+T = TypeVar("T")
+M = TypeVar("M", bound=models.Model)
 
 UNREACHABLE = (RedisError, OSError)
 CHANGING = "changing"
@@ -92,3 +97,94 @@ def _write(keys: list[str], value: str, seconds: int) -> None:
 
 def _key(subject: str) -> str:
     return f"stamp:{subject}"
+
+
+# --- What a process remembers ---
+
+
+@dataclass(frozen=True)
+class _Kept(Generic[T]):
+    value: T
+    stamp: str
+    until: float
+
+
+class Memory(Generic[T]):
+    """What one process remembers of rows, for a few seconds and as long as their subject's stamp stands. Threads share the values: they are for reading."""
+
+    def __init__(self, *, seconds: float, most: int) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._kept: dict[Any, _Kept[T]] = {}
+
+    def recall(self, key: Any, subject: str, read: Callable[[], T | None]) -> T | None:
+        """What `read` found for this key, or finds now. What is not there is looked for again each time."""
+        stamp = current(subject)
+        kept = self._kept.get(key)
+        if kept and kept.stamp == stamp and kept.until > time.monotonic():
+            return kept.value
+        value = read()
+        if value is not None and stamp is not None:
+            if len(self._kept) >= self._most:
+                self._kept.clear()
+            until = time.monotonic() + self._seconds
+            self._kept[key] = _Kept(value, stamp, until)
+        return value
+
+
+# --- Rows that are remembered ---
+
+
+class StampedQuerySet(models.QuerySet[M]):
+    """Of a `StampedModel`."""
+
+    def changing(self) -> Any:
+        """The context in which these rows may be written."""
+        raise NotImplementedError
+
+    def update(self, **kwargs: Any) -> int:
+        if kwargs.keys() <= unheeded_of(self.model):
+            return super().update(**kwargs)
+        with self.changing():
+            return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]  # Django's own mark, for templates
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with self.changing():
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # as above
+    delete.queryset_only = True  # type: ignore[attr-defined]  # as above
+
+
+def unheeded_of(model: Any) -> frozenset[str]:
+    fields: frozenset[str] = model.unheeded
+    return fields
+
+
+class StampedModel(models.Model):
+    """Rows that processes remember. However they are written, in a service, in the console, in a shell, what is remembered of them ends with it."""
+
+    unheeded: ClassVar[frozenset[str]] = frozenset()
+    """Fields that nobody remembers, and that change often."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        changed = kwargs.get("update_fields")
+        is_heeded = changed is None or not set(changed) <= self.unheeded
+        if self._state.adding or not is_heeded:
+            super().save(*args, **kwargs)
+            return
+        with self.changing():
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with self.changing():
+            return super().delete(*args, **kwargs)
+
+    def changing(self) -> Any:
+        """The context in which this row may be written."""
+        raise NotImplementedError

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from accounts.models import Role
+from billing import services as billing
 from billing.models import Plan
 from craft.api import limits
 from tests.factories import Person, make_key, make_person, make_token
@@ -240,6 +241,7 @@ def _nothing_left_behind() -> Iterator[None]:
     limits._throttle.cache_clear()
     limits._store.cache_clear()
     limits.outage.end()
+    billing._allowances.clear()
     cache.clear()
     if settings.MEDIA_ROOT.exists():
         shutil.rmtree(settings.MEDIA_ROOT)

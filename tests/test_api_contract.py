@@ -736,8 +736,10 @@ def fill(call: Call, person: Person) -> tuple[str, Callable[[], Any]]:
 
 @each(call for call in CALLS if call.is_list)
 def test_a_list_is_in_its_envelope_and_costs_the_same_whatever_its_length(
-    call, by, alice
+    call, by, alice, monkeypatch
 ):
+    for remembers in ("accounts.services.recognition.KEEP_SECONDS", "billing.services._KEEP_SECONDS"):  # fmt: skip
+        monkeypatch.setattr(remembers, 600)  # not forgotten between the two looks
     pk, add = fill(call, alice)
     client = by(alice)
     add()

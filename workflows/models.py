@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -8,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Company
+from craft import stamps
 from craft.fields import IdField
 from craft.leases import LeasedModel, Status, lease_indexes
 from craft.models import BaseModel, CompanyModel, CompanyQuerySet, GuardedManager
@@ -26,15 +28,29 @@ def by_api() -> str:
     return "api"
 
 
-class WorkflowQuerySet(CompanyQuerySet["Workflow"]):
+def workflow_subject(workflow_id: str) -> str:
+    """What is remembered of a workflow ends with its stamp (`craft/stamps.py`)."""
+    return f"workflow:{workflow_id}"
+
+
+class WorkflowRows(stamps.StampedQuerySet["Workflow"]):
+    def changing(self) -> AbstractContextManager[None]:
+        return stamps.changing(map(workflow_subject, self.values_list("pk", flat=True)))
+
+
+class WorkflowQuerySet(CompanyQuerySet["Workflow"], WorkflowRows):  # type: ignore[override]  # the stubs give each class an as_manager of its own type
     def readable_by(self, company: Company) -> Self:
         """The company's own, and what others made public. A sandbox shares nothing: neither does it see theirs, nor do they see what is public in it."""
         own, shared = Q(company=company), Q(public=True, company__sandbox_of=None)
         return self.scoped_by(own if company.is_sandbox else own | shared, company)
 
 
-class Workflow(CompanyModel):
+class Workflow(stamps.StampedModel, CompanyModel):
     """A graph of nodes, or a pipeline of steps, which is a chain of the same nodes. What it does is kept in its versions."""
+
+    unheeded = frozenset(
+        {"usage_count", "ended_count", "ended_ms_total", "rating_count", "rating_total"}
+    )
 
     id = IdField("wf")
     name = models.CharField(max_length=200)
@@ -67,9 +83,13 @@ class Workflow(CompanyModel):
     rating_total = models.PositiveIntegerField(default=0, editable=False)
 
     objects = GuardedManager.from_queryset(WorkflowQuerySet)()
+    unscoped: ClassVar[Any] = models.Manager.from_queryset(WorkflowRows)()
 
     class Meta(CompanyModel.Meta):
         indexes = [models.Index(fields=["company", "-id"], name="workflow_of_company")]
+
+    def changing(self) -> AbstractContextManager[None]:
+        return stamps.changing([workflow_subject(self.pk)])
 
     def __str__(self) -> str:
         return self.name

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, TypeVar
+from typing import TypeVar
 
 from django.db import models
 
@@ -27,52 +27,22 @@ def changing_access(company_ids: Iterable[int]) -> AbstractContextManager[None]:
     return stamps.changing(own | {ANYBODY} if own else own)
 
 
-class AccessQuerySet(models.QuerySet[M]):
+class AccessQuerySet(stamps.StampedQuerySet[M]):
     def company_ids(self) -> set[int]:
         """Whose access these rows decide."""
         raise NotImplementedError
 
-    def update(self, **kwargs: Any) -> int:
-        if kwargs.keys() <= _unheeded(self.model):
-            return super().update(**kwargs)
-        with changing_access(self.company_ids()):
-            return super().update(**kwargs)
-
-    update.alters_data = True  # type: ignore[attr-defined]  # Django's own mark, for templates
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        with changing_access(self.company_ids()):
-            return super().delete()
-
-    delete.alters_data = True  # type: ignore[attr-defined]  # as above
-    delete.queryset_only = True  # type: ignore[attr-defined]  # as above
+    def changing(self) -> AbstractContextManager[None]:
+        return changing_access(self.company_ids())
 
 
-def _unheeded(model: Any) -> frozenset[str]:
-    fields: frozenset[str] = model.without_access
-    return fields
-
-
-class AccessModel(models.Model):
-    without_access: ClassVar[frozenset[str]] = frozenset()
-    """Fields that say nothing about access, and change often."""
-
+class AccessModel(stamps.StampedModel):
     class Meta:
         abstract = True
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        changed = kwargs.get("update_fields")
-        is_heeded = changed is None or not set(changed) <= self.without_access
-        if self._state.adding or not is_heeded:
-            super().save(*args, **kwargs)
-            return
-        with changing_access(self.company_ids()):
-            super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        with changing_access(self.company_ids()):
-            return super().delete(*args, **kwargs)
 
     def company_ids(self) -> set[int]:
         """Whose access this row decides."""
         raise NotImplementedError
+
+    def changing(self) -> AbstractContextManager[None]:
+        return changing_access(self.company_ids())

@@ -54,7 +54,7 @@ class ApiKey(AccessModel, CompanyModel):
     objects = GuardedManager.from_queryset(ApiKeyQuerySet)()
     unscoped: ClassVar[Any] = models.Manager.from_queryset(ApiKeyRows)()
 
-    without_access = frozenset({"last_used_at"})
+    unheeded = frozenset({"last_used_at"})
 
     class Meta(CompanyModel.Meta):
         verbose_name = "API key"

@@ -81,7 +81,7 @@ class User(AccessModel, AbstractBaseUser, PermissionsMixin, BaseModel):
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
-    without_access = frozenset({"last_login"})
+    unheeded = frozenset({"last_login"})
 
     def __str__(self) -> str:
         return self.email

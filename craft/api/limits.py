@@ -213,6 +213,17 @@ def refuse_without_api_access(company: Company) -> None:
         )
 
 
+def lets_in(request: HttpRequest, company: Company) -> bool:
+    """For whoever leaves the refusals to a view: counts the call, and says whether the company may make it. The view counts it again only where it was
+    one too many."""
+    try:
+        charge_call(request, company)
+    except TooManyRequests:
+        request.rate_is_charged = False  # type: ignore[attr-defined]  # set by charge_call
+        return False
+    return bool(_allowance_of()(company).has_api_access)
+
+
 def count_stray_call(request: HttpRequest) -> None:
     """A call that reached no view counts for its address."""
     with contextlib.suppress(TooManyRequests):

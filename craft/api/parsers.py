@@ -26,24 +26,29 @@ class StrictJSONParser(JSONParser):
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise RequestDataTooBig
-        if not raw.strip():
-            return {}
-        try:
-            data = json.loads(
-                raw.decode("utf-8"),
-                parse_constant=refuse_constant,
-                parse_float=read_float,
-            )
-        except RecursionError:
-            raise ParseError(
-                f"The JSON is nested deeper than {MAX_DEPTH} levels."
-            ) from None
-        except UnicodeDecodeError:
-            raise ParseError("The body is not UTF-8.") from None
-        except ValueError as error:
-            raise ParseError(f"The body is not valid JSON: {error}.") from None
-        check_storable(data)
-        return data
+        return read_json(raw)
+
+
+def read_json(raw: bytes) -> Any:
+    """No body is an empty object. Raises ParseError."""
+    if not raw.strip():
+        return {}
+    try:
+        data = json.loads(
+            raw.decode("utf-8"),
+            parse_constant=refuse_constant,
+            parse_float=read_float,
+        )
+    except RecursionError:
+        raise ParseError(
+            f"The JSON is nested deeper than {MAX_DEPTH} levels."
+        ) from None
+    except UnicodeDecodeError:
+        raise ParseError("The body is not UTF-8.") from None
+    except ValueError as error:
+        raise ParseError(f"The body is not valid JSON: {error}.") from None
+    check_storable(data)
+    return data
 
 
 def read_float(text: str) -> float:

@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from django.core.cache import cache
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from craft import rows
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
 from workflows.engine.executor import Ending, Job, StepRecord
@@ -29,7 +30,7 @@ ENDED_EVENTS = {
     Status.FAILED: EXECUTION_FAILED,
     Status.CANCELLED: EXECUTION_CANCELLED,
 }
-STEP_FIELDS = [
+STEP_FIELDS = (
     "status",
     "input",
     "output",
@@ -39,8 +40,8 @@ STEP_FIELDS = [
     "started_at",
     "completed_at",
     "wake_at",
-]
-ENDING_FIELDS = [
+)
+ENDING_FIELDS = (
     "updated_at",
     "status",
     "output",
@@ -53,7 +54,7 @@ ENDING_FIELDS = [
     "attempts",
     "lease_owner",
     "lease_expires_at",
-]
+)
 
 
 @dataclass
@@ -160,18 +161,17 @@ def _lock(writes: Iterable[Write]) -> dict[str, int]:
     ids = sorted({write.execution.pk for write in writes if not write.is_new})
     if not ids:
         return {}
-    rows = (
+    held = (
         Execution.unscoped.filter(pk__in=ids, status=Status.RUNNING)
         .order_by("pk")
         .select_for_update()
     )
-    return dict(rows.values_list("pk", "lease_epoch"))
+    return dict(held.values_list("pk", "lease_epoch"))
 
 
 def _insert_new(writes: Sequence[Write]) -> None:
-    if writes:
-        Execution.unscoped.bulk_create([write.execution for write in writes])
-        count_usage([write.execution for write in writes])
+    rows.insert([write.execution for write in writes])
+    count_usage([write.execution for write in writes])
 
 
 def _save_steps(writes: Iterable[Write]) -> None:
@@ -181,13 +181,11 @@ def _save_steps(writes: Iterable[Write]) -> None:
             latest[write.execution.pk, record.node_id, record.iteration] = _as_row(
                 write.execution, record
             )
-    if latest:
-        Step.objects.bulk_create(
-            latest.values(),
-            update_conflicts=True,
-            unique_fields=["execution", "node_id", "iteration"],
-            update_fields=STEP_FIELDS,
-        )
+    rows.insert_or_update(
+        list(latest.values()),
+        unique=("execution", "node_id", "iteration"),
+        update=STEP_FIELDS,
+    )
 
 
 def _as_row(execution: Execution, record: StepRecord) -> Step:
@@ -240,7 +238,9 @@ def _apply_ending(write: Write) -> None:
 def _save_endings(writes: Sequence[Write]) -> None:
     if not writes:
         return
-    _update([write.execution for write in writes if not write.is_new])
+    rows.update(
+        [write.execution for write in writes if not write.is_new], fields=ENDING_FIELDS
+    )
     over = [
         write.execution
         for write in writes
@@ -249,33 +249,6 @@ def _save_endings(writes: Sequence[Write]) -> None:
     count_endings(over)
     for execution in over:
         announce(execution)
-
-
-def _update(executions: Sequence[Execution]) -> None:
-    """Django's `bulk_update` builds one CASE for each row and column, which costs ten times what the runs themselves do."""
-    if not executions:
-        return
-    fields = [
-        field
-        for field in Execution._meta.concrete_fields
-        if field.name in ENDING_FIELDS
-    ]
-    columns = ", ".join(
-        f"{connection.ops.quote_name(str(field.column))} = %s" for field in fields
-    )
-    statement = f"UPDATE {Execution._meta.db_table} SET {columns} WHERE id = %s"  # noqa: S608  # names of our own columns
-    rows = [
-        [
-            *(
-                field.get_db_prep_save(getattr(execution, field.attname), connection)
-                for field in fields
-            ),
-            execution.pk,
-        ]
-        for execution in executions
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
 
 
 def count_usage(executions: Sequence[Execution]) -> None:
@@ -318,11 +291,11 @@ def end_unclaimed(
 ) -> bool:
     """End an execution that no process is running: one that waits in the queue, or whose processes were lost. False when somebody has taken it meanwhile."""
     with transaction.atomic():
-        rows = Execution.unscoped.filter(
+        mine = Execution.unscoped.filter(
             pk=execution.pk, lease_epoch=execution.lease_epoch
         ).exclude(status__in=TERMINAL)
         if status == Status.CANCELLED:
-            rows = rows.filter(status__in=QUEUED)
+            mine = mine.filter(status__in=QUEUED)
         now = timezone.now()
         message = (error or {}).get("message", "")
         fields = as_lease_fields(
@@ -332,7 +305,7 @@ def end_unclaimed(
             completed_at=now,
             next_attempt_at=None,
         )
-        if not rows.update(**fields, updated_at=now):
+        if not mine.update(**fields, updated_at=now):
             return False
         Step.objects.filter(execution=execution, completed_at=None).update(
             status=status, completed_at=now, error=error, wake_at=None

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Company, User
+from craft import rows
 from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
@@ -100,7 +101,7 @@ def _start_once(execution: Execution) -> Execution:
 
 def insert(executions: Sequence[Execution]) -> None:
     with transaction.atomic():
-        Execution.unscoped.bulk_create(executions)
+        rows.insert(executions)
         journal.count_usage(executions)
 
 

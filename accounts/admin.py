@@ -57,6 +57,7 @@ from craft.admin.shown import (
     joined,
     list_of,
 )
+from craft.events import current_actor
 from craft.exceptions import DomainError
 
 FAULTS_SHOWN = 10
@@ -297,10 +298,14 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
         state = two_factor.state_of(user)
         if not state.is_enabled:
             return as_quiet("off")
-        left = f"{state.recovery_codes_left} recovery codes left"
-        url = reverse("admin:accounts_user_two_factor", args=[user.pk])
-        shown = [as_moment(state.enabled_at), as_quiet(left), as_link(url, "Turn off")]
-        return joined([as_quiet("on since"), *shown], " ")
+        shown = [
+            format_html("on since {}", as_moment(state.enabled_at)),
+            as_quiet(f"recovery codes left: {state.recovery_codes_left}"),
+        ]
+        if current_actor.get().user_id != user.pk:  # nobody turns their own off here
+            url = reverse("admin:accounts_user_two_factor", args=[user.pk])
+            shown.append(as_link(url, "Turn off"))
+        return joined(shown, " · ")
 
     def get_urls(self) -> list[URLPattern]:
         guarded = as_operator(self.admin_site.admin_view(self.two_factor_view))

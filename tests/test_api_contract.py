@@ -218,9 +218,8 @@ def give_password(person: Person) -> str:
 def turn_on_two_factor(person: Person) -> str:
     """A code that is still good."""
     app = begin_two_factor(person)
-    code = app.at(time.time(), counter_offset=-1)
-    two_factor.confirm_two_factor(user=person.user, code=code)
-    return app.now()
+    two_factor.confirm_two_factor(user=person.user, code=app.now())
+    return app.at(time.time(), counter_offset=1)
 
 
 def begin_two_factor(person: Person) -> TOTP:

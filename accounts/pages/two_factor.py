@@ -69,7 +69,7 @@ def _set_up(request: PageRequest, begun: SetUp, form: CodeForm) -> HttpResponse:
 def _qr(text: str) -> SafeString:
     """Dark on light whatever the page's colours are, for that is what telephones read."""
     code = segno.make(text, error="m", micro=False)
-    drawn = code.svg_inline(border=2, svgclass="qr", lineclass=None, omitsize=True)
+    drawn = code.svg_inline(border=4, svgclass="qr", lineclass=None, omitsize=True)
     return mark_safe(drawn)  # noqa: S308  # made here, of modules and numbers
 
 

@@ -22,7 +22,13 @@ from accounts.forms.entry import (
 )
 from accounts.pages.access import PageRequest, admit, begin_session, open_to_all
 from accounts.services import operators, people, sessions
-from accounts.services import sign_in as services
+from accounts.services.sign_in import (
+    check_password,
+    enter,
+    finish,
+    go_half_way,
+    who_is_half_way,
+)
 from accounts.services.two_factor import is_enabled
 from craft import first_operator
 from craft.security import secret_in_address
@@ -64,13 +70,13 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 def sign_in(request: HttpRequest) -> HttpResponse:
     """The password. Where two-factor sign-in is on, the code has a page of its own."""
     form = SignInForm(request.POST or None)
-    if request.method == "POST" and form.submit(services.check_password):
+    if request.method == "POST" and form.submit(check_password):
         membership = form.outcome
         if is_enabled(membership.user):
-            services.go_half_way(request.session, membership.user)
+            go_half_way(request.session, membership.user)
             wanted = urlencode({"next": _wanted(request)})
             return redirect(f"{reverse('sign-in-code')}?{wanted}")
-        begin_session(request, services.enter(membership))
+        begin_session(request, enter(membership))
         return redirect(_wanted(request))
     context = {"title": "Sign in", "form": form, "next": request.GET.get("next", "")}
     return render(request, "accounts/sign_in.html", context, status=_status(form))
@@ -79,13 +85,13 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @open_to_all
 def give_code(request: HttpRequest) -> HttpResponse:
     """The code of whoever has shown the password in this browser, a while ago at most."""
-    user = services.who_is_half_way(request.session)
+    user = who_is_half_way(request.session)
     if user is None:
         messages.error(request, "That took too long. Sign in again.")
         return redirect_to_login(_wanted(request), "/login")
     is_recovery = "recovery" in request.GET
     form = (RecoveryForm if is_recovery else CodeForm)(request.POST or None)
-    if request.method == "POST" and form.submit(services.finish, user):
+    if request.method == "POST" and form.submit(finish, user):
         begin_session(request, form.outcome)
         return redirect(_wanted(request))
     context = {

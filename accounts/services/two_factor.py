@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
@@ -59,8 +59,8 @@ class State:
 class SetUp:
     """What an app is given, to be confirmed by a code that it makes of it."""
 
-    secret: str
-    otpauth_uri: str
+    secret: str = field(repr=False)
+    otpauth_uri: str = field(repr=False)
     expires_at: datetime
 
 
@@ -162,7 +162,10 @@ def renew_recovery_codes(*, user: User, password: str, code: str) -> list[str]:
 
 
 def forget_unconfirmed() -> None:
-    TwoFactor.objects.given_up().delete()
+    for row in TwoFactor.objects.given_up().select_related("user"):
+        with transaction.atomic():
+            _lock(row.user)  # it may be begun anew at this moment
+            TwoFactor.objects.given_up().filter(pk=row.pk).delete()
 
 
 def _lock(user: User) -> None:

@@ -35,6 +35,7 @@ LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """None that is taken for another."""
 HALF = 5
 WRONG = "The code is wrong, or was used before. Wait for the next one."
+WRONG_RECOVERY_CODE = "The recovery code is wrong, or was used before."
 CAN_NOT_OPEN = "The secret that your app makes its codes from can't be opened any more: its key has left CRAFT_ENCRYPTION_KEYS. Use a recovery code."
 
 
@@ -197,19 +198,30 @@ def check_code(user: User, code: str) -> None:
     """Of somebody who signs in: a code of the app, or a recovery code. Each is good once, also for requests that come at the same moment. Raises
     WrongCodeError and TooManyGuessesError."""
     if not _is_accepted(_enabled(user), code):
-        raise WrongCodeError(WRONG, details={"code": WRONG})
+        said = _what_is_wrong(code)
+        raise WrongCodeError(said, details={"code": said})
 
 
 def _check_own_code(two_factor: TwoFactor, code: str) -> None:
     """Of somebody who is signed in."""
     if not _is_accepted(two_factor, code):
-        raise InvalidError("The code is wrong.", details={"code": WRONG})
+        said = _what_is_wrong(code)
+        raise InvalidError("The code is wrong.", details={"code": said})
+
+
+def _what_is_wrong(text: str) -> str:
+    is_recovery_code = len(_plain(text)) == 2 * HALF
+    return WRONG_RECOVERY_CODE if is_recovery_code else WRONG
+
+
+def _plain(text: str) -> str:
+    return "".join(text.split()).replace("-", "").lower()
 
 
 def _is_accepted(two_factor: TwoFactor, text: str) -> bool:
     guess = code_of(two_factor.user)
     guess.check()
-    code = "".join(text.split()).replace("-", "").lower()
+    code = _plain(text)
     is_right = (
         _spend_step(two_factor, code)
         if len(code) == DIGITS

@@ -295,7 +295,9 @@ def test_what_is_no_code_is_wrong(log_in, app, code):
 def test_a_recovery_code_is_good_once_and_told(log_in, ada, app):
     code = app.recovery_codes[3]
     assert log_in(code=code).status_code == 200
-    assert outcome(log_in(code=code)) == (401, "WRONG_CODE")
+    again = log_in(code=code)
+    assert outcome(again) == (401, "WRONG_CODE")
+    assert again.json()["message"] == two_factor.WRONG_RECOVERY_CODE
     assert two_factor.state_of(ada.user).recovery_codes_left == 9
     (entry,) = AuditEntry.objects.for_company(ada.company).filter(
         type="user.recovery_code_used"

@@ -7,11 +7,12 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
@@ -30,6 +31,7 @@ from accounts.models import (
     User,
     normalise_email,
 )
+from accounts.services import two_factor
 from accounts.services.audit import verify_audit_log
 from accounts.services.keys import delete_api_key
 from accounts.services.mail import render
@@ -37,6 +39,7 @@ from craft.admin import (
     CompanyColumn,
     ConsoleAdmin,
     ReadOnlyAdmin,
+    as_operator,
     count_of,
     is_operator,
 )
@@ -54,8 +57,13 @@ from craft.admin.shown import (
     joined,
     list_of,
 )
+from craft.events import current_actor
+from craft.exceptions import DomainError
 
 FAULTS_SHOWN = 10
+OWN_TWO_FACTOR = (
+    "Your own is turned off in your settings, with your password and a code."
+)
 
 admin.site.unregister(Group)  # there is one kind of operator
 
@@ -233,10 +241,10 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
     search_fields = ["email", "full_name", "memberships__company__name"]
     ordering = ["-id"]
     filter_horizontal = ()
-    readonly_fields = ["id", "password_link", "seen", "since"]
+    readonly_fields = ["id", "password_link", "codes", "seen", "since"]
     inlines = [PlacesInline, NewPlaceInline]
     fieldsets = [
-        (None, {"fields": ["email", "full_name", "id", "password_link"]}),
+        (None, {"fields": ["email", "full_name", "id", "password_link", "codes"]}),
         (
             "Standing",
             {"fields": ["is_active", "is_verified", "is_staff", "seen", "since"]},
@@ -284,6 +292,65 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
     def password_link(self, user: User) -> SafeString:
         url = reverse("admin:auth_user_password_change", args=[user.pk])
         return as_link(url, "Set a new one")
+
+    @admin.display(description="Two-factor sign-in")
+    def codes(self, user: User) -> SafeString:
+        state = two_factor.state_of(user)
+        if not state.is_enabled:
+            return as_quiet("off")
+        shown = [
+            format_html("on since {}", as_moment(state.enabled_at)),
+            as_quiet(f"recovery codes left: {state.recovery_codes_left}"),
+        ]
+        if current_actor.get().user_id != user.pk:  # nobody turns their own off here
+            url = reverse("admin:accounts_user_two_factor", args=[user.pk])
+            shown.append(as_link(url, "Turn off"))
+        return joined(shown, " · ")
+
+    def get_urls(self) -> list[URLPattern]:
+        guarded = as_operator(self.admin_site.admin_view(self.two_factor_view))
+        route = "<path:object_id>/two-factor/"
+        own = path(route, guarded, name="accounts_user_two_factor")
+        return [own, *super().get_urls()]
+
+    def two_factor_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """For whoever has lost the app and the recovery codes."""
+        user = self.get_object(request, object_id)
+        if user is None or not self.has_change_permission(request, user):
+            raise Http404
+        if user == request.user:
+            raise PermissionDenied(OWN_TWO_FACTOR)
+        back = reverse("admin:accounts_user_change", args=[user.pk])
+        if request.method == "POST":
+            self._turn_off_two_factor(request, user)
+            return redirect(back)
+        question = f"Turn off two-factor sign-in of {user}?"
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": question,
+            "question": question,
+            "sentences": [
+                "Their password alone signs them in then. Make sure that it is they who ask for it: by a telephone number that you knew before, not by a mail.",
+                "They get a mail that says so, and it stands in the audit log of their companies.",
+            ],
+            "button": "Turn off",
+            "leave": "Leave it on",
+            "is_dangerous": True,
+            "back": back,
+        }
+        return TemplateResponse(request, "craft/admin/confirm.html", context)
+
+    def _turn_off_two_factor(self, request: HttpRequest, user: User) -> None:
+        try:
+            two_factor.reset_two_factor(user)
+        except DomainError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return
+        self.log_change(request, user, "Turned off two-factor sign-in")
+        self.message_user(
+            request, "Two-factor sign-in is off, and they are told.", messages.SUCCESS
+        )
 
     @admin.display
     def standing(self, user: User) -> SafeString:

@@ -10,8 +10,10 @@ from accounts.models import (
     MailedToken,
     Membership,
     Outlet,
+    RecoveryCode,
     RefreshToken,
     Session,
+    TwoFactor,
     User,
 )
 from craft.copies import Copied, Copies, LeftOut, Shared
@@ -24,6 +26,8 @@ COPIES: Copies = {
     ApiKey: Shared("test keys are the live company's, which makes and ends them"),
     Session: Shared("a session is a person's, and live"),
     RefreshToken: Shared("a session is a person's, and live"),
+    TwoFactor: Shared("what a person signs in with is their own"),
+    RecoveryCode: Shared("what a person signs in with is their own"),
     Invitation: Shared("people join the live company"),
     Mail: Shared("a sandbox sends none"),
     MailedToken: Shared("a sandbox sends no mail"),

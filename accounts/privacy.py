@@ -15,8 +15,10 @@ from accounts.models import (
     MailedToken,
     Membership,
     Outlet,
+    RecoveryCode,
     RefreshToken,
     Session,
+    TwoFactor,
     User,
 )
 from accounts.services.audit import erase_person_from_log
@@ -82,6 +84,8 @@ POLICIES: Policies = {
     RefreshToken: Erased(
         by=("session__user",), told=("created_at", "expires_at", "used_at")
     ),
+    TwoFactor: Erased(told=("begun_at", "enabled_at")),
+    RecoveryCode: Erased(by=("two_factor__user",), told=("created_at", "used_at")),
     MailedToken: Erased(
         told=("purpose", "email", "created_at", "used_at"),
         also=lambda user: Q(email__iexact=user.email),

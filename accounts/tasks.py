@@ -12,10 +12,11 @@ def send_due_mail() -> None:
 
 @shared_task(name="accounts.tasks.forget_what_is_over")
 def forget_what_is_over() -> None:
-    from accounts.services import mail, sessions
+    from accounts.services import mail, sessions, two_factor
 
     mail.forget_old()
     sessions.forget_old_sessions()
+    two_factor.forget_unconfirmed()
 
 
 def sweep() -> None:

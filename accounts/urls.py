@@ -9,6 +9,7 @@ from accounts.pages import (
     mailed,
     settings,
     sign_in,
+    two_factor,
 )
 from accounts.views.account import AccountViewSet, OwnCompanyViewSet
 from accounts.views.audit import AuditViewSet
@@ -24,6 +25,7 @@ from accounts.views.invitations import AcceptanceViewSet, InvitationViewSet
 from accounts.views.keys import ApiKeyViewSet
 from accounts.views.sandbox import SandboxViewSet
 from accounts.views.sessions import SessionViewSet
+from accounts.views.two_factor import TwoFactorViewSet
 from craft.pages import SettingsPage
 
 routes = [
@@ -34,6 +36,7 @@ routes = [
     ("account", SandboxViewSet, "sandbox"),
     ("account/companies", OwnCompanyViewSet, "own-company"),
     ("account/sessions", SessionViewSet, "session"),
+    ("account", TwoFactorViewSet, "two-factor"),
     ("companies", CompanyProfileViewSet, "company"),
     (f"{BELOW_COMPANY}/users", MemberViewSet, "member"),
     (f"{BELOW_COMPANY}/outlets", OutletViewSet, "outlet"),
@@ -47,6 +50,7 @@ pages = [
     path("setup", entry.set_up, name="set-up"),
     path("signup", entry.sign_up, name="sign-up"),
     path("login", entry.sign_in, name="sign-in"),
+    path("login/code", entry.give_code, name="sign-in-code"),
     path("logout", entry.sign_out, name="sign-out"),
     path("forgot-password", mailed.forgot_password, name="forgot-password"),
     path("reset-password", mailed.reset_password, name="reset-password"),
@@ -66,6 +70,22 @@ pages = [
         "settings/delete-account",
         sign_in.delete_account,
         name="settings-delete-account",
+    ),
+    path("settings/two-factor", two_factor.begin, name="settings-two-factor"),
+    path(
+        "settings/two-factor/confirm",
+        two_factor.confirm,
+        name="settings-two-factor-confirm",
+    ),
+    path(
+        "settings/two-factor/disable",
+        two_factor.disable,
+        name="settings-two-factor-disable",
+    ),
+    path(
+        "settings/two-factor/recovery-codes",
+        two_factor.renew_recovery_codes,
+        name="settings-recovery-codes",
     ),
     path("settings/sessions", sign_in.devices, name="settings-sessions"),
     path(

@@ -10,6 +10,8 @@ class DomainError(Exception):
 
     code: ClassVar[str] = "invalid"
     status_code: ClassVar[int] = 400
+    is_told: ClassVar[bool] = False
+    """Whether the API answers with this `code`, where a program has to act on it, and not with the one that every error of this status has."""
 
     def __init__(self, message: str, *, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)

@@ -100,6 +100,26 @@ def email_field(**options: Any) -> forms.EmailField:
     )
 
 
+def code_field(
+    label: str = "Code", *, placeholder: str = "", is_numeric: bool = False
+) -> forms.CharField:
+    """What an authenticator app shows, or what is good in its place. Typed as people like: with spaces, in capitals."""
+    return forms.CharField(
+        label=label,
+        max_length=40,
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "one-time-code",
+                "autocapitalize": "none",
+                "inputmode": "numeric" if is_numeric else "text",
+                "placeholder": placeholder,
+                "spellcheck": "false",
+                "class": "code",
+            }
+        ),
+    )
+
+
 def password_field(
     label: str = "Password",
     *,

@@ -385,6 +385,7 @@ UNFOLD = {
         }
     ],
     "STYLES": [lambda request: static("craft/admin.css")],
+    "LOGIN": {"form": "accounts.forms.console.ConsoleSignInForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "workflows.admin.overview.get_context",

@@ -4,6 +4,7 @@ A route that needs something to be asked about names it in one of three tables: 
 and action) and CHILDREN (the rows of a nested list). Without its entry the new route fails, and says so.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +17,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
+from pyotp import TOTP
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry, Membership, Purpose
-from accounts.services import mail
+from accounts.services import mail, two_factor
 from accounts.services.companies import create_outlet
 from accounts.services.invitations import invite
 from accounts.services.keys import Grantor, create_api_key
@@ -213,6 +215,19 @@ def give_password(person: Person) -> str:
     return PASSWORD
 
 
+def turn_on_two_factor(person: Person) -> str:
+    """A code that is still good."""
+    app = begin_two_factor(person)
+    two_factor.confirm_two_factor(user=person.user, code=app.now())
+    return app.at(time.time(), counter_offset=1)
+
+
+def begin_two_factor(person: Person) -> TOTP:
+    give_password(person)
+    begun = two_factor.begin_two_factor(user=person.user, password=PASSWORD)
+    return TOTP(begun.secret)
+
+
 def mail_token(person: Person, purpose: Purpose, email: str = "") -> str:
     email = email or person.user.email
     return mail.make_token(purpose=purpose, email=email, user=person.user).text
@@ -231,6 +246,16 @@ CHANGED: dict[tuple[str, str], Callable[[Person], dict[str, Any]]] = {
     ),
     ("account", "delete_account"): lambda person: as_json(
         password=give_password(person)
+    ),
+    ("two-factor", "begin"): lambda person: as_json(password=give_password(person)),
+    ("two-factor", "confirm"): lambda person: as_json(
+        code=begin_two_factor(person).now()
+    ),
+    ("two-factor", "renew_recovery_codes"): lambda person: as_json(
+        code=turn_on_two_factor(person), password=PASSWORD
+    ),
+    ("two-factor", "disable"): lambda person: as_json(
+        code=turn_on_two_factor(person), password=PASSWORD
     ),
     ("auth", "reset_password"): lambda person: as_json(
         token=mail_token(person, Purpose.RESET_PASSWORD),
@@ -866,8 +891,8 @@ def test_options_do_not_crash(call, by, alice):
 @each(call for call in CALLS if call.method != "GET")
 def test_a_change_leaves_one_entry_in_the_audit_log(call, by, alice):
     client, pk = by(alice), call.own_id(alice)
-    known = set(AuditEntry.unscoped.values_list("pk", flat=True))
     extra = CHANGED.get((call.basename, call.action), lambda _: {})(alice)
+    known = set(AuditEntry.unscoped.values_list("pk", flat=True))
     answer = call.send(client, pk=pk, **extra)
     left = AuditEntry.unscoped.exclude(pk__in=known).order_by("type")
     expected = TRACES.get((call.basename, call.action))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from pyotp import TOTP
 from selenium.webdriver.common.keys import Keys
 
 from accounts.models import ApiKey, User
@@ -105,6 +106,27 @@ def test_a_key_is_made_shown_once_used_and_deleted(browser, alice, api):
     assert "no longer works" in browser.text(".toast")
     assert "No API keys yet" in browser.text()
     assert client.get("/v1/auth/me").status_code == 401
+
+
+def test_two_factor_sign_in_is_turned_on(browser, alice):
+    sign_in(browser, alice)
+    browser.open("/settings/two-factor")
+    browser.fill(password=PASSWORD)
+    browser.press("Continue")
+    app = TOTP(browser.text("#secret").replace(" ", ""))
+    browser.size(PHONE)
+    assert browser.run(TOO_WIDE) <= 0
+    drawn = browser.run("return document.querySelector('.qr').getBoundingClientRect()")
+    assert drawn["width"] == drawn["height"] > 150
+    browser.fill(code=app.now())
+    browser.press("Turn on")
+    codes = browser.text("#codes").split()
+    assert len(codes) == 10
+    refused = [said for said in browser.complaints() if "404" not in said]
+    assert refused == []
+    browser.driver.refresh()
+    assert "10 recovery codes left" in browser.text()
+    assert codes[0] not in browser.driver.page_source
 
 
 def test_the_keyboard_alone_is_enough(browser, alice):

@@ -3,12 +3,20 @@ from typing import Any
 from django import forms
 from django.urls import reverse_lazy
 
-from craft.forms import PageForm, email_field, password_field
+from craft.forms import PageForm, code_field, email_field, password_field
 
 
 class SignInForm(PageForm):
     email = email_field()
     password = password_field(beside=("Forgot it?", reverse_lazy("forgot-password")))
+
+
+class CodeForm(PageForm):
+    code = code_field(placeholder="000000", is_numeric=True)
+
+
+class RecoveryForm(PageForm):
+    code = code_field("Recovery code", placeholder="xxxxx-xxxxx")
 
 
 class SignUpForm(PageForm):

@@ -4,7 +4,7 @@ from django import forms
 
 from accounts.forms.companies import ROLES, offer
 from accounts.models import Role
-from craft.forms import PageForm, email_field, password_field
+from craft.forms import PageForm, code_field, email_field, password_field
 
 
 class ProfileForm(PageForm):
@@ -71,3 +71,8 @@ class EmailChangeForm(PageForm):
 
 class OwnPasswordForm(PageForm):
     password = password_field()
+
+
+class PasswordAndCodeForm(PageForm):
+    password = password_field()
+    code = code_field("Code, or a recovery code")

@@ -6,6 +6,7 @@ from accounts.models.mail import Mail, MailedToken, Purpose
 from accounts.models.outlets import Outlet
 from accounts.models.people import User, normalise_email
 from accounts.models.sessions import RefreshToken, Session
+from accounts.models.two_factor import RecoveryCode, TwoFactor
 
 __all__ = [
     "LEVELS",
@@ -21,9 +22,11 @@ __all__ = [
     "Membership",
     "Outlet",
     "Purpose",
+    "RecoveryCode",
     "RefreshToken",
     "Role",
     "Session",
+    "TwoFactor",
     "User",
     "normalise_email",
 ]

@@ -17,6 +17,7 @@ from accounts.authentication import PAGE_SESSION, session_membership
 from accounts.models import Membership, User
 from accounts.permissions import refusal
 from accounts.services.sessions import SignIn, end_page_session
+from accounts.services.sign_in import HALF_WAY
 from craft.api.viewsets import Level
 from craft.events import current_actor
 
@@ -73,6 +74,7 @@ def begin_session(request: HttpRequest, signed_in: SignIn) -> None:
     """Sign this browser in, for the session's company. It is one of the person's sessions like any other, and ends with it."""
     end_page_session(request.session.get(PAGE_SESSION))
     login(request, signed_in.membership.user)
+    request.session.pop(HALF_WAY, None)
     request.session["company_id"] = signed_in.membership.company_id
     request.session[PAGE_SESSION] = signed_in.session.pk
 

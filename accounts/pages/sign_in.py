@@ -16,9 +16,11 @@ from accounts.forms.people import (
 from accounts.models import Session
 from accounts.pages.access import PageRequest, signed_in
 from accounts.services import people, sessions
+from accounts.services.two_factor import state_of
 from craft.pages import render_settings
 
 SESSIONS, SIGN_IN = "settings-sessions", "settings-sign-in"
+FEW_CODES = 3
 
 
 @require_GET
@@ -29,6 +31,8 @@ def credentials(request: PageRequest) -> HttpResponse:
         "accounts/settings/sign_in.html",
         SIGN_IN,
         intro="What you sign in with.",
+        two_factor=state_of(request.user),
+        few=FEW_CODES,
     )
 
 

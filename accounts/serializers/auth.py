@@ -18,6 +18,13 @@ class LoginSerializer(Serializer):
     password = serializers.CharField(
         max_length=128, write_only=True, trim_whitespace=False
     )
+    code = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=40,
+        write_only=True,
+        help_text="Where two-factor sign-in is on: what the authenticator app shows, or a recovery code.",
+    )
 
 
 class RefreshSerializer(Serializer):

@@ -1,4 +1,4 @@
-"""Slows down who guesses. Only what was wrong counts: a wrong password for its account and for the address that it came from, a wrong mailed token for the
+"""Slows down who guesses. Only what was wrong counts: a wrong password or code for its account and for the address that it came from, a wrong mailed token for the
 address, a registration for the address.
 
 Whoever guesses from elsewhere never locks the owner out: an address from which a person has signed in before counts for itself. An account that nobody has
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts.models import Session, User
 from accounts.services.secrets import digest_of
@@ -52,13 +53,21 @@ class Guess:
 
 def password_of(email: str) -> Guess:
     """Of somebody who says that they are this person."""
+    known = Session.objects.filter(user__email=email)
+    return _of_account(f"guess:{digest_of(email)}", known)
+
+
+def code_of(user: User) -> Guess:
+    """Of somebody who has shown this person's password, and now shows a code."""
+    return _of_account(f"code:{user.pk}", Session.objects.filter(user=user))
+
+
+def _of_account(scope: str, sessions: QuerySet[Session]) -> Guess:
     address = _address()
-    is_known = Session.objects.filter(user__email=email, address=address).exists()
-    who = digest_of(email)
     account = (
-        (f"guess:{who}:{address}", _window("known_address"))
-        if is_known
-        else (f"guess:{who}", _window("account"))
+        (f"{scope}:{address}", _window("known_address"))
+        if sessions.filter(address=address).exists()
+        else (scope, _window("account"))
     )
     return Guess((account, _of_address()))
 

@@ -137,7 +137,7 @@ def request_email_change(*, user: User, new_email: str, password: str) -> None:
             template="email_change_requested",
             context={"new_email": email},
         )
-        _tell(user, events.USER_EMAIL_CHANGE_REQUESTED, {"new_email": email})
+        tell(user, events.USER_EMAIL_CHANGE_REQUESTED, {"new_email": email})
 
 
 @transaction.atomic
@@ -156,7 +156,7 @@ def change_email(*, token: str) -> None:
     end_tokens(user, Purpose.RESET_PASSWORD, Purpose.VERIFY_EMAIL)
     queue_mail(to=old, template="email_changed", context={"new_email": user.email})
     changes = {"email": [old, user.email]}
-    _tell(user, events.USER_EMAIL_CHANGED, {"changes": changes})
+    tell(user, events.USER_EMAIL_CHANGED, {"changes": changes})
 
 
 def _taken(field: str) -> ConflictError:
@@ -178,7 +178,7 @@ def _mark_verified(user: User) -> None:
         return
     user.is_verified = True
     user.save(update_fields=["is_verified", "updated_at"])
-    _tell(user, events.USER_VERIFIED, {"changes": {"is_verified": [False, True]}})
+    tell(user, events.USER_VERIFIED, {"changes": {"is_verified": [False, True]}})
 
 
 # --- The password ---
@@ -236,10 +236,10 @@ def _save_password(user: User) -> None:
     user.save(update_fields=["password", "updated_at"])
     end_tokens(user, Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL)
     queue_mail(to=user.email, template="password_changed", context={})
-    _tell(user, events.USER_PASSWORD_CHANGED, {})
+    tell(user, events.USER_PASSWORD_CHANGED, {})
 
 
-def _tell(user: User, event_type: str, data: dict[str, Any]) -> None:
+def tell(user: User, event_type: str, data: dict[str, Any]) -> None:
     """In each of their companies: each has its own record of what its people did."""
     actor = current_actor.get()
     with acting(replace(actor, user_id=actor.user_id or user.pk)):
@@ -264,7 +264,7 @@ def delete_account(*, user: User, password: str) -> None:
                     f"You own {company.name}, which has other members. Hand it over to one of them first, or remove them."
                 )
         email = user.email
-        _tell(user, events.USER_DELETED, {})
+        tell(user, events.USER_DELETED, {})
         for company in owned:
             remove_company(company)
         erase_person(user)

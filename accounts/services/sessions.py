@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, signing out."""
+"""Being signed in: sessions, how they go on, and how they end."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate
 from django.db import transaction
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts import events
-from accounts.models import Membership, RefreshToken, Session, User, normalise_email
-from accounts.services.guesses import password_of
+from accounts.models import Membership, RefreshToken, Session, User
 from accounts.services.secrets import digest_of
 from craft.events import Event, acting, current_actor, publish
 from craft.exceptions import DomainError
@@ -46,22 +44,6 @@ class SignIn:
     @property
     def membership(self) -> Membership:
         return self.session.membership
-
-
-def log_in(*, email: str, password: str) -> SignIn:
-    """Raises WrongCredentialsError, in the same words whether or not the person exists (Django hashes in both cases), and TooManyGuessesError."""
-    password_of(normalise_email(email)).check()
-    user = authenticate(username=normalise_email(email), password=password)
-    membership = (
-        user
-        and Membership.objects.select_related("user", "company")
-        .filter(user=user)
-        .first()
-    )
-    if not membership:
-        raise WrongCredentialsError("The e-mail or the password is wrong.")
-    with transaction.atomic():
-        return open_session(membership)
 
 
 def open_session(membership: Membership) -> SignIn:

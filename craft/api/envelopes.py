@@ -75,6 +75,8 @@ class Problem:
     message: str
     request_id: str
     details: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+    """Where it has one of its own, and not its status's."""
 
 
 class FlatResponse(Response):
@@ -97,6 +99,9 @@ class Dialect:
 
     def code_for(self, status: int) -> str:
         return self.codes.get(status) or self.codes[500 if status >= 500 else 400]
+
+    def code_of(self, problem: Problem) -> str:
+        return problem.code.upper() or self.code_for(problem.status)
 
     def one(self, resource: Resource, data: Any) -> dict[str, Any]:
         raise NotImplementedError
@@ -161,7 +166,7 @@ class NamedEnvelope(Dialect):
         return {
             "error": True,
             "message": problem.message,
-            "code": self.code_for(problem.status),
+            "code": self.code_of(problem),
             "details": problem.details,
             "request_id": problem.request_id,
         }
@@ -205,7 +210,7 @@ class DataEnvelope(Dialect):
         return {
             "success": False,
             "error": {
-                "code": self.code_for(problem.status),
+                "code": self.code_of(problem),
                 "message": problem.message,
                 "details": problem.details,
                 "request_id": problem.request_id,
@@ -222,6 +227,9 @@ class ComplianceEnvelope(DataEnvelope):
         **{status: code.lower() for status, code in NamedEnvelope.codes.items()},
         422: "unprocessable",
     }
+
+    def code_of(self, problem: Problem) -> str:
+        return problem.code or self.code_for(problem.status)
 
 
 NAMED = NamedEnvelope()

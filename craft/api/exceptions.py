@@ -55,6 +55,7 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
     invalid_status = dialect_of(request).invalid_status
     headers: dict[str, str] = {}
     details: dict[str, Any] = {}
+    own_code = ""
     match error:
         case exceptions.ValidationError():
             details = flatten(error.detail)
@@ -67,6 +68,7 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
             message, code, details = error.message, error.status_code, error.details
             code = invalid_status if code == status.HTTP_400_BAD_REQUEST else code
             headers = headers_of(error)
+            own_code = error.code if error.is_told else ""
         case Http404():
             message, code = "Not found.", 404
         case PermissionDenied():
@@ -80,7 +82,8 @@ def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str,
             headers = {"Retry-After": "5"}
         case DatabaseError() | _:
             message, code = UNEXPECTED, 500
-    return Problem(code, message, request_id_of(request), details), headers
+    problem = Problem(code, message, request_id_of(request), details, own_code)
+    return problem, headers
 
 
 def headers_of(error: exceptions.APIException | DomainError) -> dict[str, str]:

@@ -5,7 +5,7 @@ from django.test import Client
 
 from accounts.models import Purpose, Session
 from accounts.services.mail import make_token
-from accounts.services.sessions import log_in
+from accounts.services.sign_in import log_in
 from craft.events import Actor, acting
 from tests.factories import PASSWORD, make_person
 

@@ -19,6 +19,7 @@ PUBLIC = {
     "set-up",
     "sign-up",
     "sign-in",
+    "sign-in-code",
     "sign-out",
     "invitation",
     "forgot-password",
@@ -31,6 +32,7 @@ POSTED = {
     "settings-invitation-resend",
     "settings-invitation-delete",
     "settings-verification",
+    "settings-two-factor-confirm",
     "settings-session-end",
     "settings-sessions-end-others",
 }

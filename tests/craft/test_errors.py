@@ -9,7 +9,7 @@ from django.http import Http404
 from django.test import RequestFactory
 from rest_framework import exceptions
 
-from accounts.services import sessions
+from accounts.services import sign_in
 from craft.api.exceptions import QueryError, describe, flatten, summarise
 from craft.exceptions import ConflictError, InvalidError, UnavailableError
 
@@ -79,7 +79,7 @@ def test_a_crash_is_a_500_that_the_log_explains(api, db, monkeypatch, caplog):
     def crash(**_):
         raise RuntimeError("the secret reason")
 
-    monkeypatch.setattr(sessions, "log_in", crash)
+    monkeypatch.setattr(sign_in, "log_in", crash)
     with caplog.at_level(logging.ERROR):
         answer = api().post(
             "/v1/auth/login", {"email": "a@example.com", "password": "b"}
@@ -98,7 +98,7 @@ def test_a_database_that_is_away_is_a_503_that_says_when_to_come_again(
     def fail(**_):
         raise OperationalError("could not connect to 10.0.0.7")
 
-    monkeypatch.setattr(sessions, "log_in", fail)
+    monkeypatch.setattr(sign_in, "log_in", fail)
     answer = api().post(
         "/api/v1/auth/login", {"email": "a@example.com", "password": "b"}
     )

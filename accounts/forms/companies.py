@@ -1,5 +1,6 @@
 """Their values are checked by the API's serializers; here is how they are asked for."""
 
+import json
 import re
 from typing import Any
 
@@ -67,6 +68,50 @@ class CompanyForm(PageForm):
         offer(self, "time_zone", time_zones)
 
 
+class JsonObjectField(forms.CharField):
+    """A JSON object, in a text that says where it is none. Empty is an object that holds nothing."""
+
+    widget = forms.Textarea(
+        attrs={"rows": 6, "class": "code", "spellcheck": "false", "autocomplete": "off"}
+    )
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value  # as it was typed
+        return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        text = super().clean(value)
+        if not text:
+            return {}
+        try:
+            read = json.loads(
+                text, object_pairs_hook=_pairs, parse_constant=_refuse_constant
+            )
+        except json.JSONDecodeError as error:
+            raise ValidationError(
+                f"Not JSON: {error.msg.lower()}, in line {error.lineno}, column {error.colno}."
+            ) from None
+        except RecursionError:
+            raise ValidationError("Nested too deep.") from None
+        if not isinstance(read, dict):
+            raise ValidationError('Write an object, in braces: {"name": "value"}.')
+        return read
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a name stand twice; who writes it twice by hand has lost one."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(f"“{name}” is there twice.")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValidationError(f"Not JSON: {name} is no number of JSON’s.")
+
+
 class OutletForm(PageForm):
     name = forms.CharField(max_length=200)
     address = forms.CharField(required=False, max_length=500)
@@ -76,6 +121,11 @@ class OutletForm(PageForm):
         widget=forms.TextInput(attrs={"type": "tel", "placeholder": "+49 30 123456"}),
     )
     time_zone = forms.ChoiceField(label="Time zone")
+    variables = JsonObjectField(
+        required=False,
+        max_length=100_000,
+        help_text='What else agents and workflows are to know of it, as JSON: {"manager": "Mia Meyer", "seats": 40}.',
+    )
 
     def __init__(
         self,
@@ -102,7 +152,7 @@ class OutletForm(PageForm):
 
     @property
     def about(self) -> list[forms.BoundField]:
-        return [field for field in self if field.name not in DAYS]
+        return [field for field in self if field.name not in {*DAYS, "variables"}]
 
     @property
     def days(self) -> list[forms.BoundField]:

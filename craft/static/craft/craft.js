@@ -134,3 +134,8 @@ if (dialog) {
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
+
+/* What is done in parts goes on by itself */
+
+const unfinished = document.querySelector("form[data-go-on]");
+if (unfinished) unfinished.requestSubmit(unfinished.querySelector("button"));

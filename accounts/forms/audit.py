@@ -18,15 +18,25 @@ class AuditFilterForm(PageForm):
     actor = forms.ChoiceField(label="Who", required=False)
     event = forms.ChoiceField(label="What", required=False)
     resource_id = forms.CharField(
-        label="About (id)",
+        label="About",
         required=False,
         max_length=64,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "placeholder": "An id: agent_…",
+            }
+        ),
     )
 
     def __init__(self, *args: Any, company: Company, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields |= {"from": _day("From"), "to": _day("To")}
+        self.fields |= {
+            "from": _day("From"),
+            "to": _day("To"),
+        }  # the first is no name in Python
+        self.order_fields(["actor", "event", "from", "to", "resource_id"])
         self.keys = dict(
             ApiKey.objects.for_company(company)
             .order_by("name", "pk")

@@ -65,6 +65,7 @@ class CompanyForm(PageForm):
         super().__init__(*args, **kwargs)
         offer(self, "industry", ["", *industries])
         offer(self, "country", ["", *countries])
+        self.fields["country"].widget.attrs["data-regions"] = ""
         offer(self, "time_zone", time_zones)
 
 

@@ -124,20 +124,24 @@ def summarise(details: dict[str, str]) -> str:
     return f"{sentence}{rest}" if field == "body" else f"{field}: {sentence}{rest}"
 
 
-def plain_error(request: HttpRequest, code: int, message: str) -> HttpResponse:
+def plain_error(
+    request: HttpRequest, code: int, message: str, heading: str = ""
+) -> HttpResponse:
     """An error outside any view: no such path, a host that is not ours, a crash in a middleware."""
     if not is_api_path(request.path):
-        return _error_page(request, code, message)
+        return _error_page(request, code, message, heading)
     return JsonResponse(
         dialect_of(request).problem(Problem(code, message, request_id_of(request))),
         status=code,
     )
 
 
-def _error_page(request: HttpRequest, code: int, message: str) -> HttpResponse:
+def _error_page(
+    request: HttpRequest, code: int, message: str, heading: str
+) -> HttpResponse:
     """Made without looking anything up: whatever is broken, this is not."""
     context = {
-        "heading": HEADINGS.get(code, "That did not work"),
+        "heading": heading or HEADINGS.get(code, "That did not work"),
         "message": message,
         "request_id": request_id_of(request) if code >= 500 else "",
     }
@@ -156,7 +160,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return plain_error(
         request,
         403,
-        "This form has grown old, or was opened in another window before you signed in. Go back, load it anew, and send it again.",
+        "It was opened before you signed in, or in a browser that keeps no cookies for us. Go back, load the page anew, and send it again.",
+        heading="This form has grown old",
     )
 
 

@@ -22,6 +22,7 @@ from craft.middleware import request_id_of
 logger = logging.getLogger("craft.api")
 
 UNEXPECTED = "Something went wrong on our side. Give the request_id to the operator: the log carries it."
+UNEXPECTED_ON_PAGE = "Something went wrong on our side. Try again; if it stays, give the operator the number below: the log carries it."
 MESSAGES = {
     400: "The request is not valid.",
     404: "There is nothing at this address.",
@@ -170,4 +171,5 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return plain_error(request, 500, UNEXPECTED)
+    is_page = not is_api_path(request.path)
+    return plain_error(request, 500, UNEXPECTED_ON_PAGE if is_page else UNEXPECTED)

@@ -62,7 +62,7 @@ def verify(request: PageRequest) -> HttpResponse:
     """A part of the company's log at a time, so that a long one keeps nobody waiting; the page asks for the next by itself."""
     company = request.membership.company
     after, before = _place(request)
-    part = audit.verify_part(company, after=after)
+    part = audit.verify_part(company, after=after, at_most=audit.PART)
     checked = before + part.checked
     return render_settings(
         request,

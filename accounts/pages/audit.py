@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core import signing
-from django.http import HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_POST
@@ -19,6 +19,7 @@ from craft.pages import render_settings
 HERE = "settings-audit"
 SHOWN = 50
 FAULTS_SHOWN = 20
+KINDS = {"csv": "CSV", "jsonl": "JSON lines"}
 PLACE = "accounts.pages.audit"
 
 
@@ -43,6 +44,7 @@ def log(request: PageRequest) -> HttpResponse:
         older=entries[SHOWN - 1].pk if len(entries) > SHOWN else "",
         is_first=not before,
         query=urlencode(form.given),
+        kinds=KINDS.items(),
     )
 
 
@@ -52,7 +54,9 @@ def export(request: PageRequest) -> HttpResponseBase:
     form = _filters(request)
     if not form.is_valid():
         return redirect(f"/settings/audit-log?{urlencode(form.given)}")
-    kind = "jsonl" if request.GET.get("format") == "jsonl" else "csv"
+    kind = request.GET.get("format", "csv")
+    if kind not in KINDS:
+        raise Http404
     return as_file(_rows(request, form), kind)
 
 

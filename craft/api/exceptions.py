@@ -102,7 +102,7 @@ def flatten(detail: Any, path: str = "") -> dict[str, str]:
         items = [(str(index), value) for index, value in enumerate(detail) if value]
     else:
         sentence = (
-            " ".join(str(item) for item in detail)
+            " ".join(dict.fromkeys(str(item) for item in detail))
             if isinstance(detail, list)
             else str(detail)
         )

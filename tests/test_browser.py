@@ -171,9 +171,8 @@ def paper(browser: Browser) -> str:
 UNNAMED = """return [...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a, summary")]
     .filter(e => !(e.labels?.length || e.getAttribute("aria-label") || e.textContent.trim() || e.title))
     .map(e => e.outerHTML)"""
-TOO_WIDE = (
-    "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-)
+TOO_WIDE = """return [document.documentElement, ...document.querySelectorAll(".card, .bar-inner, dialog")]
+    .filter(e => e.scrollWidth > e.clientWidth).map(e => e.className || e.tagName)"""
 
 
 A_STATUS = re.compile(r"status of 40[04]")
@@ -235,7 +234,9 @@ def look_over(browser: Browser, path: str) -> None:
     browser.open(path)
     refused = [said for said in browser.complaints() if not A_STATUS.search(said)]
     assert refused == [], path
-    assert browser.run(TOO_WIDE) <= 0, path
+    for size in (DESK, PHONE):
+        browser.size(size)
+        assert browser.run(TOO_WIDE) == [], (path, size)
     assert browser.run(UNNAMED) == [], path
     assert browser.run("return document.querySelectorAll('h1').length") == 1, path
 

@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from rest_framework.exceptions import ParseError
 
 from accounts.models import Role
+from craft.api.parsers import check_storable, read_float, refuse_constant
 from craft.forms import Choice, PageForm
 
 DAYS = (
@@ -87,14 +90,22 @@ class JsonObjectField(forms.CharField):
             return {}
         try:
             read = json.loads(
-                text, object_pairs_hook=_pairs, parse_constant=_refuse_constant
+                text,
+                object_pairs_hook=_pairs,
+                parse_constant=refuse_constant,
+                parse_float=read_float,
             )
+            check_storable(read)
         except json.JSONDecodeError as error:
             raise ValidationError(
                 f"Not JSON: {error.msg.lower()}, in line {error.lineno}, column {error.colno}."
             ) from None
+        except ParseError as error:
+            raise ValidationError(str(error.detail)) from None
         except RecursionError:
             raise ValidationError("Nested too deep.") from None
+        except ValueError:  # Python reads no number of thousands of digits
+            raise ValidationError("A number is too long.") from None
         if not isinstance(read, dict):
             raise ValidationError('Write an object, in braces: {"name": "value"}.')
         return read
@@ -102,15 +113,11 @@ class JsonObjectField(forms.CharField):
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON lets a name stand twice; who writes it twice by hand has lost one."""
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValidationError(f"“{name}” is there twice.")
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValidationError(f"Not JSON: {name} is no number of JSON’s.")
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        (name, _), *_rest = Counter(name for name, _ in pairs).most_common(1)
+        raise ValidationError(f"“{name}” is there twice.")
+    return read
 
 
 class OutletForm(PageForm):

@@ -225,7 +225,10 @@ def test_an_outlets_variables_are_written_as_json(alice, browse):
         '{\n "a": 1,}': "in line 2, column",
         "[1]": "Write an object",
         '{"a": 1, "a": 2}': "“a” is there twice",
-        '{"a": NaN}': "no number of JSON",
+        '{"a": NaN}': "NaN is not a JSON value",
+        '{"a": 1e999}': "too large",
+        f'{{"a": 1{"0" * 5000}}}': "too long",
+        '{"a": "\\u0000"}': "NUL",
         "[" * 60_000: "Nested too deep",
     }.items():
         page = client.post("/settings/outlets/new", form | {"variables": text})

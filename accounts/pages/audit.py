@@ -29,7 +29,8 @@ def log(request: PageRequest) -> HttpResponse:
     """The newest first; `before` is the last line of the page before."""
     form = _filters(request)
     rows = _rows(request, form)
-    if before := request.GET.get("before"):
+    before = request.GET.get("before", "").replace("\0", "")
+    if before:
         rows = rows.filter(pk__lt=before)
     entries = list(rows.order_by("-id")[: SHOWN + 1])
     for entry in entries:

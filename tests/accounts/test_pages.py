@@ -124,6 +124,17 @@ def test_another_companys_anything_is_not_there(alice, charlie, browse):
         assert client.post(address).status_code == 404, address
 
 
+def test_an_id_that_can_be_none_is_not_there(alice, browse):
+    client = browse(alice)
+    for name, address in addresses(
+        user_id="%00", outlet_id="%00", key_id="%00", invitation_id="%00"
+    ):
+        if "%00" in address:
+            answer = client.post(address) if name in POSTED else client.get(address)
+            assert answer.status_code == 404, address
+    assert client.get("/settings/audit-log?before=%00").status_code == 200
+
+
 def ids_of_texts(person: Person) -> list[str]:
     outlet = Outlet.objects.for_company(person.company).first()
     api_key = ApiKey.objects.for_company(person.company).first()

@@ -62,7 +62,7 @@ from craft.events import current_actor
 from craft.exceptions import DomainError
 
 FAULTS_SHOWN = 10
-READ_AT_ONCE = 20_000
+READ_AT_ONCE = 10_000
 PLACE = "accounts.admin.audit"
 OWN_TWO_FACTOR = (
     "Your own is turned off in your settings, with your password and a code."

@@ -29,7 +29,7 @@ LONGEST = 4_000
 DEEPEST = 8
 SEALED_AT_ONCE = 500
 SEAL_WITHIN = timedelta(minutes=5)
-PART = 5_000
+PART = 3_000
 """As many entries as somebody waits for."""
 A_COMPANY = 20
 """Asking for a company's log takes as long as reading so many entries of it."""
@@ -164,6 +164,8 @@ class Verification:
     unsealed: int = 0
     sequence: int = 0
     link: str = ""
+    last: int = 0
+    """Where the chain ended when reading began."""
     faults: list[str] = field(default_factory=list)
     is_done: bool = True
     """False for a part, after which there is more."""
@@ -229,6 +231,7 @@ def _verify(
     company_id = result.company_id
     # The head first: what is sealed meanwhile comes after it, and is read all the same.
     head = _head_of(company_id)
+    result.last = head.sequence
     has_anchor = anchor is None
     for entry in _sealed(company_id, after=result.sequence, at_most=at_most):
         _check_place(entry, result)

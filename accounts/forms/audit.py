@@ -32,10 +32,8 @@ class AuditFilterForm(PageForm):
 
     def __init__(self, *args: Any, company: Company, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields |= {
-            "from": _day("From"),
-            "to": _day("To"),
-        }  # the first is no name in Python
+        # The first is no name in Python.
+        self.fields |= {"from": _day("From (UTC)"), "to": _day("To (UTC)")}
         self.order_fields(["actor", "event", "from", "to", "resource_id"])
         self.keys = dict(
             ApiKey.objects.for_company(company)

@@ -161,7 +161,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return plain_error(
         request,
         403,
-        "It was opened before you signed in, or in a browser that keeps no cookies for us. Go back, load the page anew, and send it again.",
+        "It was opened before you signed in, or in a browser that keeps no cookies for us. Go back, load it anew, and send it again.",
         heading="This form has grown old",
     )
 

@@ -126,7 +126,7 @@ def test_two_factor_sign_in_is_turned_on(browser, alice):
     browser.press("Continue")
     app = TOTP(browser.text("#secret").replace(" ", ""))
     browser.size(PHONE)
-    assert browser.run(TOO_WIDE) <= 0
+    assert browser.run(TOO_WIDE) == []
     drawn = browser.run("return document.querySelector('.qr').getBoundingClientRect()")
     assert drawn["width"] == drawn["height"] > 150
     browser.fill(code=app.now())

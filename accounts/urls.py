@@ -7,6 +7,7 @@ from accounts.pages import (
     invitations,
     keys,
     mailed,
+    sandbox,
     settings,
     sign_in,
     two_factor,
@@ -130,9 +131,17 @@ pages = [
         companies.delete_outlet,
         name="settings-outlet-delete",
     ),
+    path("settings/sandbox", sandbox.state, name="settings-sandbox"),
+    path("settings/sandbox/make", sandbox.make, name="settings-sandbox-make"),
+    path("settings/sandbox/reset", sandbox.reset, name="settings-sandbox-reset"),
     path("settings/audit-log", audit.log, name="settings-audit"),
+    path("settings/audit-log/export", audit.export, name="settings-audit-export"),
+    path("settings/audit-log/verify", audit.verify, name="settings-audit-verify"),
     path("settings/api-keys", keys.api_keys, name="settings-keys"),
     path("settings/api-keys/new", keys.new_api_key, name="settings-keys-new"),
+    path(
+        "settings/api-keys/<str:key_id>", keys.edit_api_key, name="settings-keys-edit"
+    ),
     path(
         "settings/api-keys/<str:key_id>/rotate",
         keys.rotate_api_key,
@@ -153,5 +162,6 @@ settings_pages = [
     SettingsPage("Company", "Members", "settings-members", "people", level="admin"),
     SettingsPage("Company", "Outlets", "settings-outlets", "pin"),
     SettingsPage("Company", "API keys", "settings-keys", "key", level="admin"),
+    SettingsPage("Company", "Sandbox", "settings-sandbox", "flask"),
     SettingsPage("Company", "Audit log", "settings-audit", "log", level="admin"),
 ]

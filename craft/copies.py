@@ -245,11 +245,23 @@ class Copying:
         through._base_manager.bulk_create(rows, BATCH)
 
 
+def _held() -> Iterator[tuple[type[models.Model], Copied | LeftOut]]:
+    """What a sandbox has of its own, and loses when it is reset."""
+    for model, said in declarations().items():
+        if isinstance(said, Copied) or (isinstance(said, LeftOut) and not said.kept):
+            yield model, said
+
+
+def count_rows(company_id: int) -> list[tuple[type[models.Model], int]]:
+    """How much of each kind a sandbox holds."""
+    return [
+        (model, _rows_of(model, said.of, company_id).count()) for model, said in _held()
+    ]
+
+
 def empty(company_id: int) -> None:
     """Delete what a sandbox holds, in the transaction at hand; its files go with the commit."""
-    for model, said in reversed(list(declarations().items())):
-        if isinstance(said, Shared) or (isinstance(said, LeftOut) and said.kept):
-            continue
+    for model, said in reversed(list(_held())):
         rows = _rows_of(model, said.of, company_id)
         if isinstance(said, Copied) and said.remove_files:
             for row in rows:

@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings
 from django.dispatch import Signal
 
 
@@ -96,3 +100,22 @@ def acting(actor: Actor) -> Iterator[None]:
         yield
     finally:
         current_actor.reset(token)
+
+
+@cache
+def event_types() -> list[str]:
+    """Of all that the apps publish: what their `events.py` name."""
+    modules = [f"{app}.events" for app in settings.CRAFT_APPS]
+    found = [import_module(name) for name in modules if find_spec(name)]
+    return sorted(
+        value
+        for module in found
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str)
+    )
+
+
+def spoken(event_type: str) -> str:
+    """`api_key.created` as one says it: "API key created"."""
+    words = event_type.replace(".", " ").replace("_", " ")
+    return (words[:1].upper() + words[1:]).replace("Api ", "API ")

@@ -46,14 +46,17 @@ class PageForm(forms.Form):
     ) -> bool:
         """Call the service with what was filled in, once the API's own serializer, `shape`, has found nothing wrong with it. The service's answer is
         `outcome`; what it refuses becomes errors of the form."""
-        if not self.is_valid():
-            return False
+        is_valid = self.is_valid()
         values = self.cleaned_data
         try:
-            if shape is not None:
+            if (
+                shape is not None
+            ):  # also of the rest, so that all faults are told at once
                 checked = shape(data=values, partial=True)
                 checked.is_valid(raise_exception=True)
                 values = checked.validated_data
+            if not is_valid:
+                return False
             self.outcome = service(*on, **values, **known)
         except ValidationError as error:
             self.refuse(InvalidError("Please look again.", details=_by_field(error)))
@@ -75,10 +78,16 @@ class PageForm(forms.Form):
         if not named:
             self.add_error(
                 None,
-                " ".join([error.message, *map(str, error.details.values())])
+                " ".join([error.message, *self._unseen(error)])
                 if isinstance(error, InvalidError)
                 else error.message,
             )
+
+    def _unseen(self, error: DomainError) -> list[str]:
+        """What is wrong with values that no field of the form has; of a hidden one, the message says it."""
+        return [
+            str(text) for name, text in error.details.items() if name not in self.fields
+        ]
 
 
 def _by_field(error: ValidationError) -> dict[str, str]:

@@ -6,6 +6,7 @@ A page is a function of the request that calls the services which the API calls.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -13,10 +14,13 @@ from itertools import groupby
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from craft.api.viewsets import Level
+from craft.exceptions import DomainError
 
 GROUPS = ("You", "Company")
 
@@ -65,6 +69,27 @@ def render_settings(
         "settings_pages": settings_pages(levels),
     }
     return render(request, template, known | context)
+
+
+def asked(
+    request: HttpRequest,
+    act_on_it: Callable[[], Any],
+    *,
+    done: str,
+    back: str,
+    **question: str,
+) -> HttpResponse:
+    """Ask, then do it, and say what came of it."""
+    if request.method != "POST":
+        context = question | {"back": reverse(back)}
+        return render(request, "craft/confirm.html", context)
+    try:
+        act_on_it()
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
+    return redirect(back)
 
 
 def public_url(request: HttpRequest) -> dict[str, str]:

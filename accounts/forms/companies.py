@@ -1,12 +1,16 @@
 """Their values are checked by the API's serializers; here is how they are asked for."""
 
+import json
 import re
+from collections import Counter
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from rest_framework.exceptions import ParseError
 
 from accounts.models import Role
+from craft.api.parsers import check_storable, read_float, refuse_constant
 from craft.forms import Choice, PageForm
 
 DAYS = (
@@ -64,7 +68,56 @@ class CompanyForm(PageForm):
         super().__init__(*args, **kwargs)
         offer(self, "industry", ["", *industries])
         offer(self, "country", ["", *countries])
+        self.fields["country"].widget.attrs["data-regions"] = ""
         offer(self, "time_zone", time_zones)
+
+
+class JsonObjectField(forms.CharField):
+    """A JSON object, in a text that says where it is none. Empty is an object that holds nothing."""
+
+    widget = forms.Textarea(
+        attrs={"rows": 6, "class": "code", "spellcheck": "false", "autocomplete": "off"}
+    )
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value  # as it was typed
+        return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        text = super().clean(value)
+        if not text:
+            return {}
+        try:
+            read = json.loads(
+                text,
+                object_pairs_hook=_pairs,
+                parse_constant=refuse_constant,
+                parse_float=read_float,
+            )
+            check_storable(read)
+        except json.JSONDecodeError as error:
+            raise ValidationError(
+                f"Not JSON: {error.msg.lower()}, in line {error.lineno}, column {error.colno}."
+            ) from None
+        except ParseError as error:
+            raise ValidationError(str(error.detail)) from None
+        except RecursionError:
+            raise ValidationError("Nested too deep.") from None
+        except ValueError:  # Python reads no number of thousands of digits
+            raise ValidationError("A number is too long.") from None
+        if not isinstance(read, dict):
+            raise ValidationError('Write an object, in braces: {"name": "value"}.')
+        return read
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a name stand twice; who writes it twice by hand has lost one."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        (name, _), *_rest = Counter(name for name, _ in pairs).most_common(1)
+        raise ValidationError(f"“{name}” is there twice.")
+    return read
 
 
 class OutletForm(PageForm):
@@ -76,6 +129,11 @@ class OutletForm(PageForm):
         widget=forms.TextInput(attrs={"type": "tel", "placeholder": "+49 30 123456"}),
     )
     time_zone = forms.ChoiceField(label="Time zone")
+    variables = JsonObjectField(
+        required=False,
+        max_length=100_000,
+        help_text='What else agents and workflows are to know of it, as JSON: {"manager": "Mia Meyer", "seats": 40}.',
+    )
 
     def __init__(
         self,
@@ -102,7 +160,7 @@ class OutletForm(PageForm):
 
     @property
     def about(self) -> list[forms.BoundField]:
-        return [field for field in self if field.name not in DAYS]
+        return [field for field in self if field.name not in {*DAYS, "variables"}]
 
     @property
     def days(self) -> list[forms.BoundField]:

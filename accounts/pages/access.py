@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.auth import login
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from accounts.authentication import PAGE_SESSION, session_membership
@@ -42,6 +42,8 @@ def signed_in(level: Level = "read") -> Callable[[Page], Page]:
                 return redirect_to_login(request.get_full_path(), "/login")
             if level not in request.levels:
                 raise PermissionDenied(refusal(level, "session"))
+            if any("\0" in str(part) for part in kwargs.values()):
+                raise Http404  # PostgreSQL can't even look for it
             return _unkept(page(request, *args, **kwargs))
 
         return opened

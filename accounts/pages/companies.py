@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET
 
 from accounts.forms.companies import CompanyForm, OutletForm, RoleForm
 from accounts.models import Invitation, Membership, Outlet
 from accounts.pages.access import PageRequest, signed_in
+from accounts.permissions import refusal
 from accounts.serializers.companies import CompanySerializer, OutletSerializer
 from accounts.serializers.fields import COUNTRIES, INDUSTRIES, time_zones
 from accounts.services import companies, members
-from craft.exceptions import DomainError
-from craft.pages import render_settings
+from craft.pages import asked, render_settings
 
 COMPANY, MEMBERS, OUTLETS = "settings-company", "settings-members", "settings-outlets"
 ABOUT = (
@@ -29,6 +29,7 @@ ABOUT = (
     "country",
     "time_zone",
 )
+OF_OUTLET = ("name", "address", "phone", "time_zone", "variables")
 
 
 # --- The company ---
@@ -104,14 +105,14 @@ def person(request: PageRequest, user_id: str) -> HttpResponse:
 def remove_person(request: PageRequest, user_id: str) -> HttpResponse:
     member = _member(request, user_id)
     name = member.user.get_full_name()
-    return _asked(
+    return asked(
         request,
         lambda: members.remove_member(member),
         done=f"{name} is no longer a member.",
         title=f"Remove {name}?",
         because="Their keys and sessions for this company end at once. What they made stays.",
         act="Remove",
-        back=reverse(MEMBERS),
+        back=MEMBERS,
     )
 
 
@@ -119,14 +120,14 @@ def remove_person(request: PageRequest, user_id: str) -> HttpResponse:
 def hand_over(request: PageRequest, user_id: str) -> HttpResponse:
     member = _member(request, user_id)
     name = member.user.get_full_name()
-    return _asked(
+    return asked(
         request,
         lambda: members.transfer_ownership(owner=request.membership, to=member),
         done=f"{name} owns the company now.",
         title=f"Hand {request.membership.company} over to {name}?",
         because="They become its owner, and only they can hand it back. You stay an admin.",
         act="Hand over",
-        back=reverse(MEMBERS),
+        back=MEMBERS,
     )
 
 
@@ -165,12 +166,21 @@ def new_outlet(request: PageRequest) -> HttpResponse:
     )
 
 
-@signed_in("write")
+@signed_in()
 def outlet(request: PageRequest, outlet_id: str) -> HttpResponse:
+    """A form for who may change it, a page to read for who may not."""
     found = _outlet(request, outlet_id)
-    initial = {
-        name: getattr(found, name) for name in ("name", "address", "phone", "time_zone")
-    }
+    if "write" not in request.levels:
+        if request.method == "POST":
+            raise PermissionDenied(refusal("write", "session"))
+        return render_settings(
+            request,
+            "accounts/settings/outlet_facts.html",
+            OUTLETS,
+            title=found.name,
+            outlet=found,
+        )
+    initial = {name: getattr(found, name) for name in OF_OUTLET}
     form = OutletForm(
         request.POST or None,
         initial=initial,
@@ -206,14 +216,14 @@ def _outlet_form(
 @signed_in("write")
 def delete_outlet(request: PageRequest, outlet_id: str) -> HttpResponse:
     found = _outlet(request, outlet_id)
-    return _asked(
+    return asked(
         request,
         lambda: companies.delete_outlet(found),
         done=f"{found.name} is deleted.",
         title=f"Delete {found.name}?",
         because="What was done on its behalf stays.",
         act="Delete outlet",
-        back=reverse(OUTLETS),
+        back=OUTLETS,
     )
 
 
@@ -221,18 +231,3 @@ def _outlet(request: PageRequest, outlet_id: str) -> Outlet:
     rows = Outlet.objects.for_company(request.membership.company)
     found: Outlet = get_object_or_404(rows, pk=outlet_id)
     return found
-
-
-def _asked(
-    request: PageRequest, act_on_it: Any, *, done: str, back: str, **asked: str
-) -> HttpResponse:
-    """Ask, then do it, and say what came of it."""
-    if request.method != "POST":
-        return render(request, "craft/confirm.html", asked | {"back": back})
-    try:
-        act_on_it()
-    except DomainError as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, done)
-    return redirect(back)

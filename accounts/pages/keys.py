@@ -1,17 +1,18 @@
 """Settings, API keys: the secret is on the page that made it, and on no other."""
 
+from functools import partial
+
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET
 
-from accounts.forms.keys import NewKeyForm, RotationForm
-from accounts.models import ApiKey
+from accounts.forms.keys import KeyForm, NewKeyForm, RotationForm
+from accounts.models import ApiKey, KeyMode
 from accounts.pages.access import PageRequest, signed_in
 from accounts.serializers.keys import ApiKeySerializer, RotationSerializer
 from accounts.services import keys
-from craft.pages import render_settings
+from craft.pages import asked, render_settings
 
 HERE = "settings-keys"
 
@@ -32,7 +33,12 @@ def api_keys(request: PageRequest) -> HttpResponse:
 
 @signed_in("admin")
 def new_api_key(request: PageRequest) -> HttpResponse:
-    form = NewKeyForm(request.POST or None, granted=request.levels)
+    wanted = request.GET.get("mode")
+    form = NewKeyForm(
+        request.POST or None,
+        granted=request.levels,
+        initial={"mode": wanted if wanted in KeyMode else KeyMode.LIVE},
+    )
     if request.method == "POST" and form.submit(
         keys.create_api_key,
         membership=request.membership,
@@ -45,10 +51,34 @@ def new_api_key(request: PageRequest) -> HttpResponse:
         )
     return render_settings(
         request,
-        "accounts/settings/key_new.html",
+        "accounts/settings/form.html",
         HERE,
         title="New API key",
         form=form,
+        act="Make key",
+        back=HERE,
+    )
+
+
+@signed_in("admin")
+def edit_api_key(request: PageRequest, key_id: str) -> HttpResponse:
+    api_key = _key(request, key_id)
+    form = KeyForm(request.POST or None, api_key=api_key, granted=request.levels)
+    if request.method == "POST" and form.submit(
+        keys.update_api_key,
+        api_key,
+        shape=ApiKeySerializer,
+        by=keys.Grantor(request.levels),
+    ):
+        messages.success(request, f"“{form.outcome.name}” is saved. It holds at once.")
+        return redirect(HERE)
+    return render_settings(
+        request,
+        "accounts/settings/key.html",
+        HERE,
+        title=api_key.name,
+        form=form,
+        api_key=api_key,
     )
 
 
@@ -80,20 +110,20 @@ def rotate_api_key(request: PageRequest, key_id: str) -> HttpResponse:
 @signed_in("admin")
 def delete_api_key(request: PageRequest, key_id: str) -> HttpResponse:
     api_key = _key(request, key_id)
-    if request.method == "POST":
-        keys.delete_api_key(api_key)
-        messages.success(request, f"“{api_key.name}” no longer works.")
-        return redirect(HERE)
-    context = {
-        "title": f"Delete “{api_key.name}”?",
-        "because": "Programs that use it are refused from now on. This can’t be undone.",
-        "act": "Delete key",
-        "back": reverse(HERE),
-    }
-    return render(request, "craft/confirm.html", context)
+    return asked(
+        request,
+        partial(keys.delete_api_key, api_key),
+        done=f"“{api_key.name}” no longer works.",
+        title=f"Revoke “{api_key.name}”?",
+        because="Programs that use it are refused from now on. This can’t be undone.",
+        act="Revoke key",
+        back=HERE,
+    )
 
 
 def _key(request: PageRequest, key_id: str) -> ApiKey:
     rows = ApiKey.objects.for_company(request.membership.company)
-    found: ApiKey = get_object_or_404(rows.select_related("membership"), pk=key_id)
+    found: ApiKey = get_object_or_404(
+        rows.select_related("membership__user"), pk=key_id
+    )
     return found

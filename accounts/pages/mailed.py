@@ -37,6 +37,7 @@ def reset_password(request: HttpRequest) -> HttpResponse:
         lead="You are signed out wherever you were signed in.",
         act="Change password",
         then="sign-in",
+        again="forgot-password",
     )
 
 
@@ -52,6 +53,7 @@ def verify_email(request: HttpRequest) -> HttpResponse:
         lead="One press, and we know that this mailbox is yours.",
         act="Verify",
         then="home",
+        again="settings-sign-in",
     )
 
 
@@ -67,6 +69,7 @@ def change_email(request: HttpRequest) -> HttpResponse:
         lead="From then on you sign in with the address that this mail came to.",
         act="Change address",
         then="home",
+        again="settings-email",
     )
 
 
@@ -79,6 +82,7 @@ def _with_token(
     then: str,
     **shown: str,
 ) -> HttpResponse:
+    """`again` is where somebody asks for another link."""
     form = kind(request.POST or None, initial={"token": request.GET.get("token", "")})
     if request.method == "POST" and form.submit(service):
         messages.success(request, done)

@@ -29,6 +29,10 @@ LONGEST = 4_000
 DEEPEST = 8
 SEALED_AT_ONCE = 500
 SEAL_WITHIN = timedelta(minutes=5)
+PART = 3_000
+"""As many entries as somebody waits for."""
+A_COMPANY = 20
+"""Asking for a company's log takes as long as reading so many entries of it."""
 
 
 # --- Writing ---
@@ -152,7 +156,7 @@ def erase_person_from_log(*, user_id: str) -> int:
 
 @dataclass
 class Verification:
-    """What came of reading a company's whole log. `faults` names each row that is not as it was written."""
+    """What came of reading a company's log. `faults` names each row that is not as it was written."""
 
     company_id: int
     checked: int = 0
@@ -160,11 +164,20 @@ class Verification:
     unsealed: int = 0
     sequence: int = 0
     link: str = ""
+    last: int = 0
+    """Where the chain ended when reading began."""
     faults: list[str] = field(default_factory=list)
+    is_done: bool = True
+    """False for a part, after which there is more."""
 
     @property
     def is_whole(self) -> bool:
         return not self.faults
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where the next part begins."""
+        return self.sequence, self.link
 
 
 def verify_audit_log(
@@ -172,15 +185,62 @@ def verify_audit_log(
 ) -> Verification:
     """`anchor` is a place and link that an earlier verification gave, kept elsewhere: with it, a whole log that was put back to an older state is found too."""
     company_id = company if isinstance(company, int) else company.pk
-    result = Verification(company_id)
+    return _verify(Verification(company_id), anchor=anchor)
+
+
+def verify_part(
+    company: Company | int,
+    *,
+    after: tuple[int, str] = (0, ""),
+    at_most: int = PART,
+) -> Verification:
+    """The same in pieces, for those who can't wait for the whole: begin the next one at the `place` where this one ended, until one is done."""
+    company_id = company if isinstance(company, int) else company.pk
+    place, link = after
+    return _verify(Verification(company_id, sequence=place, link=link), at_most=at_most)
+
+
+def verify_companies(
+    *, since: tuple[int, int, str] = (0, 0, ""), at_most: int = PART
+) -> tuple[list[Verification], tuple[int, int, str] | None]:
+    """The logs of all companies in pieces: what came of each that was reached, and where the next piece begins, if there is one."""
+    first, place, link = since
+    parts: list[Verification] = []
+    for company_id in (
+        Company.objects.filter(pk__gte=first)
+        .values_list("pk", flat=True)
+        .order_by("pk")
+    ):
+        if at_most <= 0:
+            return parts, (company_id, 0, "")
+        after = (place, link) if company_id == first else (0, "")
+        part = verify_part(company_id, after=after, at_most=at_most)
+        parts.append(part)
+        if not part.is_done:
+            return parts, (company_id, *part.place)
+        at_most -= part.checked + A_COMPANY
+    return parts, None
+
+
+def _verify(
+    result: Verification,
+    *,
+    anchor: tuple[int, str] | None = None,
+    at_most: int | None = None,
+) -> Verification:
+    company_id = result.company_id
     # The head first: what is sealed meanwhile comes after it, and is read all the same.
     head = _head_of(company_id)
+    result.last = head.sequence
     has_anchor = anchor is None
-    for entry in _sealed(company_id):
+    for entry in _sealed(company_id, after=result.sequence, at_most=at_most):
         _check_place(entry, result)
         has_anchor = has_anchor or anchor == (entry.sequence, entry.link)
         if entry.sequence == head.sequence:
             _check_head(entry, head, result)
+    if result.checked == at_most:
+        result.is_done = False
+        return result
     if result.sequence and not head.sequence:
         head = _head_of(company_id)  # the first were sealed while we read
     if head.sequence > result.sequence:
@@ -189,7 +249,7 @@ def verify_audit_log(
         result.faults.append("The end of the chain is not as it was sealed.")
     if not has_anchor:
         result.faults.append("The chain does not hold the given place and link.")
-    _check_unsealed(company_id, result)
+    _check_unsealed(result, at_most)
     return result
 
 
@@ -198,9 +258,11 @@ def _head_of(company_id: int) -> AuditHead:
     return found or AuditHead(company_id=company_id)
 
 
-def _sealed(company_id: int) -> Iterator[AuditEntry]:
-    rows = AuditEntry.objects.for_company(company_id).exclude(sequence=None)
-    return rows.order_by("sequence").iterator(chunk_size=500)
+def _sealed(
+    company_id: int, *, after: int, at_most: int | None
+) -> Iterator[AuditEntry]:
+    rows = AuditEntry.objects.for_company(company_id).filter(sequence__gt=after)
+    return rows.order_by("sequence")[:at_most].iterator(chunk_size=500)
 
 
 def _check_place(entry: AuditEntry, result: Verification) -> None:
@@ -227,10 +289,10 @@ def _check_head(entry: AuditEntry, head: AuditHead, result: Verification) -> Non
         result.faults.append(f"{entry.pk} is not what the chain ended with.")
 
 
-def _check_unsealed(company_id: int, result: Verification) -> None:
+def _check_unsealed(result: Verification, at_most: int | None) -> None:
     late = timezone.now() - SEAL_WITHIN
-    rows = AuditEntry.objects.for_company(company_id).unsealed().order_by("pk")
-    for entry in rows.iterator(chunk_size=500):
+    rows = AuditEntry.objects.for_company(result.company_id).unsealed().order_by("pk")
+    for entry in rows[:at_most].iterator(chunk_size=500):
         result.unsealed += 1
         _check_words(entry, result)
         if entry.created_at < late:

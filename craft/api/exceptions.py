@@ -22,6 +22,7 @@ from craft.middleware import request_id_of
 logger = logging.getLogger("craft.api")
 
 UNEXPECTED = "Something went wrong on our side. Give the request_id to the operator: the log carries it."
+UNEXPECTED_ON_PAGE = "Something went wrong on our side. Try again; if it stays, give the operator the number below: the log carries it."
 MESSAGES = {
     400: "The request is not valid.",
     404: "There is nothing at this address.",
@@ -101,7 +102,7 @@ def flatten(detail: Any, path: str = "") -> dict[str, str]:
         items = [(str(index), value) for index, value in enumerate(detail) if value]
     else:
         sentence = (
-            " ".join(str(item) for item in detail)
+            " ".join(dict.fromkeys(str(item) for item in detail))
             if isinstance(detail, list)
             else str(detail)
         )
@@ -124,20 +125,24 @@ def summarise(details: dict[str, str]) -> str:
     return f"{sentence}{rest}" if field == "body" else f"{field}: {sentence}{rest}"
 
 
-def plain_error(request: HttpRequest, code: int, message: str) -> HttpResponse:
+def plain_error(
+    request: HttpRequest, code: int, message: str, heading: str = ""
+) -> HttpResponse:
     """An error outside any view: no such path, a host that is not ours, a crash in a middleware."""
     if not is_api_path(request.path):
-        return _error_page(request, code, message)
+        return _error_page(request, code, message, heading)
     return JsonResponse(
         dialect_of(request).problem(Problem(code, message, request_id_of(request))),
         status=code,
     )
 
 
-def _error_page(request: HttpRequest, code: int, message: str) -> HttpResponse:
+def _error_page(
+    request: HttpRequest, code: int, message: str, heading: str
+) -> HttpResponse:
     """Made without looking anything up: whatever is broken, this is not."""
     context = {
-        "heading": HEADINGS.get(code, "That did not work"),
+        "heading": heading or HEADINGS.get(code, "That did not work"),
         "message": message,
         "request_id": request_id_of(request) if code >= 500 else "",
     }
@@ -156,7 +161,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return plain_error(
         request,
         403,
-        "This form has grown old, or was opened in another window before you signed in. Go back, load it anew, and send it again.",
+        "It was opened before you signed in, or in a browser that keeps no cookies for us. Go back, load it anew, and send it again.",
+        heading="This form has grown old",
     )
 
 
@@ -165,4 +171,5 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return plain_error(request, 500, UNEXPECTED)
+    is_page = not is_api_path(request.path)
+    return plain_error(request, 500, UNEXPECTED_ON_PAGE if is_page else UNEXPECTED)

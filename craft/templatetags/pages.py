@@ -1,13 +1,17 @@
 """What every page is dressed with: icons, moments."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
+
+from craft.events import spoken
 
 register = template.Library()
 
@@ -63,6 +67,17 @@ def moment(when: datetime) -> SafeString:
     )
 
 
+@register.filter
+def stamp(when: datetime) -> SafeString:
+    """The exact minute, where it matters which."""
+    utc = timezone.localtime(when, UTC)
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        utc.isoformat(),
+        f"{utc:%-d %b %Y, %H:%M} UTC",
+    )
+
+
 def _spoken(when: datetime) -> str:
     now = timezone.now()
     if when > now:
@@ -76,16 +91,37 @@ def _spoken(when: datetime) -> str:
 
 
 @register.filter
+def clock(time_zone: str) -> str:
+    """What time it is there."""
+    return f"{timezone.localtime(timezone.now(), ZoneInfo(time_zone)):%H:%M}"
+
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@register.filter
+def hours(week: dict[str, list[dict[str, str]]]) -> list[tuple[str, str]]:
+    """A week as a shop's door says it: days that are alike stand together, and those when it is closed are left out."""
+    by_day = {day[:3].capitalize(): spans for day, spans in week.items()}
+    lines: list[tuple[str, str]] = []
+    for spans, days in groupby(WEEKDAYS, key=lambda day: _spans(by_day.get(day, []))):
+        first, *others = days
+        if spans:
+            lines.append((f"{first}–{others[-1]}" if others else first, spans))
+    return lines
+
+
+def _spans(spans: list[dict[str, str]]) -> str:
+    return ", ".join(f"{span['opens']}–{span['closes']}" for span in spans)
+
+
+@register.filter
 def initials(name: str) -> str:
     words = [word for word in name.replace("@", " ").split() if word]
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
 
-@register.filter
-def event(event_type: str) -> str:
-    """`api_key.created` as one says it: "API key created"."""
-    words = event_type.replace(".", " ").replace("_", " ")
-    return (words[:1].upper() + words[1:]).replace("Api ", "API ")
+register.filter("event", spoken)
 
 
 @register.filter

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import admin
 from accounts.models import AuditEntry, AuditHead, User
 from accounts.models.audit import AppendOnlyError
 from accounts.services import audit
@@ -19,6 +21,7 @@ from accounts.services.audit import (
     erase_person_from_log,
     seal_entries,
     verify_audit_log,
+    verify_part,
 )
 from craft.events import Event, publish
 from tests.factories import PASSWORD, make_key, make_workflow
@@ -465,6 +468,30 @@ def test_the_console_shows_the_log_and_verifies_it(console, chain, alice):
     assert "none is missing" in said
     rows().filter(pk=chain[0].pk).update(user_id="somebody")
     assert "was changed after" in console.get(verify, follow=True).content.decode()
+
+
+def test_the_console_verifies_a_part_at_a_press(console, chain, alice, monkeypatch):
+    monkeypatch.setattr(admin, "READ_AT_ONCE", 3)
+    verify = reverse("admin:accounts_auditentry_verify")
+    said = console.get(verify).content.decode()
+    presses = 0
+    while place := re.search(r'name="place" value="([^"]+)"', said):
+        said = console.post(verify, {"place": place[1]}, follow=True).content.decode()
+        presses += 1
+    assert presses >= len(chain) // 3
+    assert "none is missing" in said
+
+
+def test_a_log_read_in_parts_is_as_whole_as_read_at_once(chain, alice):
+    part = verify_part(alice.company, at_most=2)
+    read = part.checked
+    while not part.is_done:
+        part = verify_part(alice.company, after=part.place, at_most=2)
+        read += part.checked
+    assert read == verify_audit_log(alice.company).checked
+    assert part.is_whole
+    rows().filter(pk=chain[-1].pk).delete()
+    assert not verify_part(alice.company, after=(2, chain[1].link)).is_whole
 
 
 def test_the_console_needs_an_operator(client, chain):

@@ -1,18 +1,30 @@
 """Pages are thin: what they may do, the services decide. Here is who may open which, and that forms say what was refused."""
 
+import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import ApiKey, Invitation, Mail, Outlet, Purpose
-from accounts.services import companies, invitations, people, sessions
+from accounts.models import (
+    ApiKey,
+    AuditEntry,
+    Company,
+    Invitation,
+    Mail,
+    Outlet,
+    Purpose,
+)
+from accounts.services import audit, companies, invitations, people, sessions
 from accounts.services.mail import make_token
 from accounts.urls import pages
 from craft import first_operator
-from tests.factories import PASSWORD, Person, make_person
+from tests.factories import PASSWORD, Person, make_key, make_person
 
 PUBLIC = {
     "home",
@@ -35,6 +47,8 @@ POSTED = {
     "settings-two-factor-confirm",
     "settings-session-end",
     "settings-sessions-end-others",
+    "settings-sandbox-make",
+    "settings-audit-verify",
 }
 PLACES = re.compile(r"<\w+:(\w+)>")
 
@@ -110,6 +124,17 @@ def test_another_companys_anything_is_not_there(alice, charlie, browse):
         assert client.post(address).status_code == 404, address
 
 
+def test_an_id_that_can_be_none_is_not_there(alice, browse):
+    client = browse(alice)
+    for name, address in addresses(
+        user_id="%00", outlet_id="%00", key_id="%00", invitation_id="%00"
+    ):
+        if "%00" in address:
+            answer = client.post(address) if name in POSTED else client.get(address)
+            assert answer.status_code == 404, address
+    assert client.get("/settings/audit-log?before=%00").status_code == 200
+
+
 def ids_of_texts(person: Person) -> list[str]:
     outlet = Outlet.objects.for_company(person.company).first()
     api_key = ApiKey.objects.for_company(person.company).first()
@@ -122,8 +147,13 @@ def ids_of_texts(person: Person) -> list[str]:
 def test_roles_hold_for_pages(alice, browse, role):
     client = browse(make_person(company=alice.company, role=role))
     ids = ids_of(alice)
-    for address in ("company", "members", "api-keys", "api-keys/new"):
+    forbidden = ["company", "members", "api-keys", "api-keys/new", "audit-log"]
+    forbidden += [f"api-keys/{ids['key_id']}", "audit-log/export", "sandbox/reset"]
+    for address in forbidden:
         assert client.get(f"/settings/{address}").status_code == 403, address
+    for address in ("sandbox/make", "sandbox/reset", "audit-log/verify"):
+        assert client.post(f"/settings/{address}").status_code == 403, address
+    assert "Make sandbox" not in client.get("/settings/sandbox").content.decode()
     answer = client.post(f"/settings/members/{ids['user_id']}/remove")
     assert answer.status_code == 403
     assert client.get("/settings/outlets").status_code == 200
@@ -143,7 +173,7 @@ def test_lists_ask_as_often_for_many_rows_as_for_one(
         "members": 2,
         "outlets": 1,
         "api-keys": 1,
-        "audit-log": 1,
+        "audit-log": 3,  # and the people and keys to choose from
     }.items():
         with django_assert_num_queries(3 + rows):  # session, user, place
             assert client.get(f"/settings/{address}").status_code == 200
@@ -199,6 +229,56 @@ def test_an_outlet_is_made_changed_and_deleted(alice, browse):
     assert not Outlet.objects.for_company(alice.company).exists()
 
 
+def test_an_outlets_variables_are_written_as_json(alice, browse):
+    client = browse(alice)
+    form = {"name": "Leeds", "time_zone": "Europe/London"}
+    for text, said in {
+        '{\n "a": 1,}': "in line 2, column",
+        "[1]": "Write an object",
+        '{"a": 1, "a": 2}': "“a” is there twice",
+        '{"a": NaN}': "NaN is not a JSON value",
+        '{"a": 1e999}': "too large",
+        f'{{"a": 1{"0" * 5000}}}': "too long",
+        '{"a": "\\u0000"}': "NUL",
+        "[" * 60_000: "Nested too deep",
+    }.items():
+        page = client.post("/settings/outlets/new", form | {"variables": text})
+        assert said in page.content.decode(), text[:20]
+    client.post("/settings/outlets/new", form | {"variables": '{"seats": 40, "ä": []}'})
+    outlet = Outlet.objects.for_company(alice.company).get()
+    assert outlet.variables == {"seats": 40, "ä": []}
+    address = f"/settings/outlets/{outlet.pk}"
+    assert "&quot;seats&quot;: 40" in client.get(address).content.decode()
+    client.post(address, form)
+    outlet.refresh_from_db()
+    assert outlet.variables == {}
+
+
+def test_a_viewer_reads_an_outlet_and_changes_nothing(alice, vera, browse):
+    hours = [{"opens": "09:00", "closes": "17:00"}]
+    outlet = companies.create_outlet(
+        company=alice.company,
+        name="Leeds",
+        time_zone="Europe/London",
+        opening_hours={"monday": hours, "tuesday": hours, "sunday": hours},
+        variables={"manager": "Mia"},
+    )
+    client = browse(vera)
+    address = f"/settings/outlets/{outlet.pk}"
+    page = client.get(address).content.decode()
+    for told in ("Europe/London", "Mon–Tue", "09:00–17:00", "manager", "Mia"):
+        assert told in page
+    assert "Save" not in page
+    form = {"name": "Mine", "time_zone": "UTC"}
+    assert client.post(address, form).status_code == 403
+
+
+def test_all_faults_of_a_form_are_told_at_once(alice, browse):
+    form = {"name": "", "time_zone": "Nowhere", "website": "no", "phone": "no"}
+    page = browse(alice).post("/settings/company", form).content.decode()
+    assert page.count('aria-invalid="true"') == 4
+
+
 def test_a_role_is_changed_a_member_removed_and_the_company_handed_over(
     alice, bob, vera, browse
 ):
@@ -218,7 +298,12 @@ def test_a_role_is_changed_a_member_removed_and_the_company_handed_over(
 
 def test_a_key_gets_an_expiry_addresses_and_a_new_secret(alice, browse, api):
     client = browse(alice)
-    form = {"name": "Till", "permissions": "read,write", "expires": "30"}
+    form = {
+        "name": "Till",
+        "mode": "live",
+        "permissions": "read,write",
+        "expires": "30",
+    }
     answer = client.post("/settings/api-keys/new", form | {"allowed_addresses": "here"})
     assert "Must be an IP address" in answer.content.decode()
     answer = client.post(
@@ -240,6 +325,68 @@ def test_a_key_gets_an_expiry_addresses_and_a_new_secret(alice, browse, api):
         caller.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
         statuses.append(caller.get("/v1/auth/me").status_code)
     assert statuses == [401, 200]
+
+
+def test_of_a_key_only_what_was_edited_changes(alice, browse):
+    client = browse(alice)
+    make_key(alice, "write", allowed_addresses=["203.0.113.7"])
+    own = ApiKey.objects.for_company(alice.company)
+    past = timezone.now() - timedelta(days=1)
+    own.update(expires_at=past)
+    api_key = own.get()
+    address = f"/settings/api-keys/{api_key.pk}"
+    page = client.get(address).content.decode()
+    assert "Expired" in page
+    assert "As it is" in page
+    form = {
+        "name": "Till",
+        "permissions": "write",
+        "allowed_addresses": "203.0.113.7",
+        "expires_at": f"{past:%Y-%m-%dT%H:%M}",
+    }
+    assert client.post(address, form).status_code == 302
+    api_key.refresh_from_db()
+    assert (api_key.name, api_key.permissions) == ("Till", ["write"])
+    assert api_key.expires_at == past
+
+    form |= {"permissions": "read", "expires_at": "2020-01-01T00:00"}
+    assert "Must be in the future" in client.post(address, form).content.decode()
+    form |= {"permissions": "read,admin"}
+    assert "not one of the" in client.post(address, form).content.decode()
+    form |= {"permissions": "read", "expires_at": "", "allowed_addresses": ""}
+    assert client.post(address, form).status_code == 302
+    api_key.refresh_from_db()
+    assert (api_key.permissions, api_key.allowed_addresses) == (["read"], [])
+    assert api_key.expires_at is None
+
+
+def test_a_test_key_is_made_on_a_page_and_works_on_the_sandbox(alice, browse, api):
+    client = browse(alice)
+    page = client.get("/settings/api-keys/new?mode=test").content.decode()
+    assert re.search(r'value="test"[^>]*checked', page)
+    form = {"name": "Trial", "mode": "test", "permissions": "read"}
+    answer = client.post("/settings/api-keys/new", form)
+    secret = re.search(r"cv_test_\w{36}", answer.content.decode())[0]
+    caller = api()
+    caller.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    assert caller.get("/v1/agents")["X-Craft-Mode"] == "test"
+
+
+def test_the_sandbox_is_made_shown_and_reset(alice, browse):
+    client = browse(alice)
+    address = "/settings/sandbox"
+    companies.create_outlet(company=alice.company, name="Leeds")
+    assert "No sandbox yet" in client.get(address).content.decode()
+    assert client.post(f"{address}/make").status_code == 302
+    twin = Company.objects.get(sandbox_of=alice.company)
+    companies.create_outlet(company=twin, name="Made in it")
+    page = client.get(address).content.decode()
+    assert "<dt>Outlets</dt><dd>2</dd>" in page
+    assert f"{twin.copied_at:%-d %b %Y, %H:%M} UTC" in page
+    assert "is gone" in client.get(f"{address}/reset").content.decode()
+    assert Outlet.objects.for_company(twin).count() == 2
+    client.post(f"{address}/reset")
+    assert "<dt>Outlet</dt><dd>1</dd>" in client.get(address).content.decode()
 
 
 def test_a_session_that_was_ended_elsewhere_is_over_here(alice, browse, api):
@@ -340,13 +487,101 @@ def test_the_audit_log_tells_who_did_what_page_by_page(alice, browse):
     for number in range(60):
         companies.create_outlet(company=alice.company, name=f"Outlet {number}")
     page = client.get("/settings/audit-log").content.decode()
-    assert page.count("Outlet created") == 50
+    assert page.count(">Outlet created</span>") == 50
     older = re.search(r'href="\?before=([^"]+)"', page)[1]
     page = client.get("/settings/audit-log", {"before": older}).content.decode()
-    assert page.count("Outlet created") == 10
+    assert page.count(">Outlet created</span>") == 10
     assert "Company updated" in page
     assert "New &amp; better" in page
     assert alice.user.email in page
+
+
+LOG = "/settings/audit-log"
+
+
+@pytest.fixture
+def logged(alice, browse):
+    """A log with a line of Alice's, two by a key of hers, and one of Craft's own."""
+    client = browse(alice)
+    companies.create_outlet(company=alice.company, name="By Craft")
+    client.post("/settings/outlets/new", {"name": "By Alice", "time_zone": "UTC"})
+    secret = make_key(alice)
+    caller = Client(headers={"authorization": f"Bearer {secret}"})
+    for name in ("By key", "Also by key"):
+        body = {"name": name}
+        address = f"/v1/companies/{alice.company.pk}/outlets"
+        assert caller.post(address, body, "application/json").status_code == 201
+    return client
+
+
+def told_in(page: str) -> set[str]:
+    return set(re.findall(r"(By Craft|By Alice|By key|Also by key)</a>", page))
+
+
+def test_the_audit_log_is_narrowed_as_the_api_narrows_it(alice, charlie, logged):
+    api_key = ApiKey.objects.for_company(alice.company).get()
+    today = timezone.now().date()
+    for query, told in (
+        ({"actor": alice.user.pk}, {"By Alice", "By key", "Also by key"}),
+        ({"actor": api_key.pk}, {"By key", "Also by key"}),
+        ({"event": "outlet.deleted"}, set()),
+        ({"resource_id": Outlet.objects.for_company(alice.company).first().pk}, None),
+        ({"from": today, "to": today, "event": "outlet.created"}, ...),
+        ({"to": today - timedelta(days=1)}, set()),
+        ({"from": "2000-01-01", "to": "9999-12-31"}, ...),
+    ):
+        found = told_in(logged.get(LOG, query).content.decode())
+        if told is None:
+            assert len(found) == 1
+        elif told is ...:
+            assert len(found) == 4
+        else:
+            assert found == told, query
+    assert api_key.name in logged.get(LOG).content.decode()
+    for query, said in (
+        ({"from": "2026-05-02", "to": "2026-05-01"}, "Before the first day"),
+        ({"from": "yesterday"}, "Enter a valid date"),
+        ({"actor": charlie.user.pk}, "not one of the available choices"),
+    ):
+        page = logged.get(LOG, query).content.decode()
+        assert said in page
+        assert not told_in(page)
+        assert logged.get(f"{LOG}/export", query).status_code == 302
+
+
+def test_what_is_shown_of_the_audit_log_is_taken_along(alice, charlie, logged):
+    companies.create_outlet(company=charlie.company, name="Elsewhere")
+    query = {"event": "outlet.created"}
+    page = logged.get(LOG, query).content.decode()
+    assert "export?format=csv&amp;event=outlet.created" in page
+    answer = logged.get(f"{LOG}/export", query | {"format": "jsonl"})
+    lines = [json.loads(line) for line in b"".join(answer).splitlines()]
+    assert [line["event"] for line in lines] == ["outlet.created"] * 4
+    assert {line["data"]["name"] for line in lines} == {
+        "By Craft",
+        "By Alice",
+        "By key",
+        "Also by key",
+    }
+    answer = logged.get(f"{LOG}/export", {"format": "csv"})
+    assert answer["Content-Disposition"] == 'attachment; filename="audit-log.csv"'
+    assert "Elsewhere" not in b"".join(answer).decode()
+
+
+def test_the_audit_log_is_verified_in_parts(alice, logged, monkeypatch):
+    audit.seal_entries()
+    lines = AuditEntry.objects.for_company(alice.company).count()
+    monkeypatch.setattr(audit, "PART", 3)
+    address, form, rounds = f"{LOG}/verify", {}, 0
+    while "Go on" in (page := logged.post(address, form).content.decode()):
+        form = {"place": re.search(r'name="place" value="([^"]+)"', page)[1]}
+        rounds += 1
+    assert rounds == lines // 3
+    assert f"All {lines} lines are as they were written" in page
+    changed = AuditEntry.objects.for_company(alice.company).earliest("sequence")
+    QuerySet(AuditEntry).filter(pk=changed.pk).update(user_id="somebody")
+    page = logged.post(address, {"place": "made up"}).content.decode()
+    assert f"{changed.pk} was changed after it was written" in page
 
 
 def test_a_profile_is_changed(alice, browse):

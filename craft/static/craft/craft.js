@@ -25,6 +25,16 @@ for (const button of document.querySelectorAll("[data-theme-toggle]")) {
 const settled = document.querySelector("[data-settle]");
 if (settled) history.replaceState(null, "", settled.dataset.settle || location.pathname);
 
+/* Countries by the names that the browser knows them by */
+
+for (const select of document.querySelectorAll("select[data-regions]")) {
+  const names = new Intl.DisplayNames(["en"], { type: "region" });
+  const options = [...select.options].filter((option) => option.value);
+  for (const option of options) option.textContent = names.of(option.value);
+  options.sort((one, other) => one.textContent.localeCompare(other.textContent, "en"));
+  select.append(...options);
+}
+
 /* Copy */
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -134,3 +144,8 @@ if (dialog) {
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
+
+/* What is done in parts goes on by itself */
+
+const unfinished = document.querySelector("form[data-go-on]");
+if (unfinished) unfinished.requestSubmit(unfinished.querySelector("button"));

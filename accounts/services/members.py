@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts import events
-from accounts.models import Membership, Role
+from accounts.models import Company, Membership, Role, User
 from craft.events import Event, publish
 from craft.exceptions import ConflictError, InvalidError
+
+
+@transaction.atomic
+def add_member(*, company: Company, user: User, role: str) -> Membership:
+    """Without an invitation: an operator's to do."""
+    try:
+        with transaction.atomic():
+            membership = Membership.objects.create(
+                user=user, company=company, role=role
+            )
+    except IntegrityError:
+        raise ConflictError(f"{user} is in {company} already.") from None
+    publish(_told(events.USER_JOINED, membership))
+    return membership
 
 
 @transaction.atomic

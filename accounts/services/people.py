@@ -101,6 +101,23 @@ def update_profile(user: User, *, company: Company, **values: Any) -> User:
     return user
 
 
+@transaction.atomic
+def update_person(user: User, **values: Any) -> User:
+    """An operator's to do: told in each of the person's companies, with what was before and after, which goes from the logs when the person does."""
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if "email" in values:
+        values["email"] = normalise_email(values["email"])
+    changes = user.assign(values)
+    if changes:
+        try:
+            with transaction.atomic():
+                user.save(update_fields=[*changes, "updated_at"])
+        except IntegrityError:
+            raise _taken("email") from None
+        _tell(user, events.USER_UPDATED, {"changes": changes})
+    return user
+
+
 # --- The address ---
 
 
@@ -222,6 +239,14 @@ def change_password(
     with transaction.atomic():
         _save_password(user)
         end_all_sessions(user, but=session_id)
+
+
+def replace_password(user: User, password: str | None) -> None:
+    """An operator's to do, for somebody who can't; None leaves them without one. Ends all their sessions."""
+    user.set_password(password)  # slow by design: not inside a transaction
+    with transaction.atomic():
+        _save_password(user)
+        end_all_sessions(user)
 
 
 def check_own_password(user: User, password: str, *, field: str = "password") -> None:

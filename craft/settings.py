@@ -304,6 +304,13 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 API_ALLOWANCE = "billing.services.get_allowance"  # (company) -> what its plan allows
+API_WITHOUT_PLAN = [  # what people who are signed in reach on a plan without the API: their account, the company, and a better plan
+    "auth",
+    "account",
+    "companies",
+    "invitations",
+    "billing",
+]
 API_CEILING_PER_MINUTE = env.int(
     "CRAFT_CEILING_PER_MINUTE", default=600_000
 )  # for companies whose plan sets no limit

@@ -32,7 +32,7 @@ from throttled import (
 )
 from throttled.exceptions import StoreUnavailableError
 
-from craft.api.envelopes import is_api_path
+from craft.api.envelopes import dialect_for, is_api_path
 
 if TYPE_CHECKING:
     from accounts.models import Company
@@ -204,13 +204,22 @@ def charge_call(request: HttpRequest, company: Company | None) -> None:
         )
 
 
-def refuse_without_api_access(company: Company) -> None:
-    """Raise the 403 of a plan that comes without the API."""
+def refuse_without_api_access(
+    request: HttpRequest, company: Company, *, is_by_key: bool
+) -> None:
+    """Raise the 403 of a plan that comes without the API: of every key, and of people but where they see to their account and their plan."""
     allowance = _allowance_of()(company)
-    if not allowance.has_api_access:
-        raise PermissionDenied(
-            f"The plan {allowance.plan} has no API access. Move to another plan to use API keys."
-        )
+    if allowance.has_api_access or (not is_by_key and _is_for_every_plan(request)):
+        return
+    raise PermissionDenied(
+        f"The plan {allowance.plan} has no API access. Move to another plan to use the API."
+    )
+
+
+def _is_for_every_plan(request: HttpRequest) -> bool:
+    base = dialect_for(request.path).prefix
+    resource = request.path.removeprefix(base).strip("/").partition("/")[0]
+    return resource in settings.API_WITHOUT_PLAN
 
 
 def lets_in(request: HttpRequest, company: Company) -> bool:

@@ -81,9 +81,11 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
                 raise
         else:
             charge_call(request, company)
-            is_by_key = getattr(request.auth, "kind", "") == "key"
-            if company is not None and is_by_key and self.level != "public":
-                refuse_without_api_access(company)
+            if company is not None and self.level != "public":
+                is_by_key = getattr(request.auth, "kind", "") == "key"
+                refuse_without_api_access(
+                    request._request, company, is_by_key=is_by_key
+                )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Once it is known that the caller may: a POST with a key acts once."""

@@ -222,7 +222,6 @@ CRAFT_SWEEPS: list[
     "agents.tasks.sweep",
     "accounts.tasks.sweep",
     "accounts.services.audit.seal_entries",
-    "craft.api.idempotency.forget_old_answers",
 ]
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -242,6 +241,11 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "forget-what-is-over": {
         "task": "accounts.tasks.forget_what_is_over",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+    "clean-up": {
+        "task": "craft.tasks.clean_up",
         "schedule": 3600.0,
         "options": {"expires": 600},
     },

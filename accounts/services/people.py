@@ -280,6 +280,8 @@ def delete_account(*, user: User, password: str) -> None:
     first."""
     check_own_password(user, password)
     with transaction.atomic():
+        # Nobody hands them a company meanwhile, which would be left without an owner.
+        list(Membership.objects.select_for_update().filter(user=user).order_by("pk"))
         owned = Company.objects.select_for_update().filter(
             memberships__user=user, memberships__is_owner=True
         )

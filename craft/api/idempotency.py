@@ -377,7 +377,9 @@ def replay(kept: KeptAnswer) -> HttpResponse:
 
 
 def forget_old_answers() -> int:
-    """A sweep calls this."""
+    """Every hour: no transaction for all of them, of which there may be many."""
     old = KeptAnswer.objects.filter(created_at__lt=timezone.now() - KEEP)
-    ids = list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
-    return KeptAnswer.objects.filter(pk__in=ids).delete()[0] if ids else 0
+    count = 0
+    while ids := list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        count += KeptAnswer.objects.filter(pk__in=ids).delete()[0]
+    return count

@@ -60,7 +60,7 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     flat: ClassVar[frozenset[str]] = frozenset()
     """For the OpenAPI document: the actions that may answer with a `FlatResponse`."""
     unheld: ClassVar[frozenset[str]] = frozenset()
-    """The POST actions that ask models, run workflows, read uploads or hash passwords: they must not stand in one transaction (`craft/api/idempotency.py`)."""
+    """The POST actions that ask models, run workflows, read uploads, copy files or hash passwords: they must not stand in one transaction (`craft/api/idempotency.py`)."""
     lookup_value_regex = "[A-Za-z0-9_-]{1,64}"  # any other text is no id: a 404 before any database sees it
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
 

@@ -164,8 +164,9 @@ def _check_password(user: User, password: str) -> None:
             "This address has an account. Sign in first, or send its password.",
             details={"password": "This field is required."},
         )
-    password_of(user.email).check()
-    if authenticate(username=user.email, password=password) != user:
+    guess = password_of(user.email)
+    guess.check()
+    if authenticate(username=user.email, password=password, guess=guess) != user:
         raise WrongCredentialsError("The password is wrong.")
 
 

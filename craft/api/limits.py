@@ -90,12 +90,17 @@ def take(scope: str, windows: Sequence[Window]) -> Rate:
     return min(rates, key=lambda rate: rate.remaining / rate.limit)
 
 
-def peek(scope: str, window: Window) -> float:
-    """How many seconds until one more is had, 0 if it is now. Nothing is counted."""
+def peek(scope: str, window: Window) -> Rate:
+    """As `take` would find it. Nothing is counted."""
     state = _ask(window, lambda throttle: throttle.peek(_key(scope, window)))
     quota = window.quota
-    wait = state.reset_after - (quota.burst - 1) * quota.emission_interval
-    return float(max(0, math.ceil(wait)))
+    wait = math.ceil(state.reset_after - (quota.burst - 1) * quota.emission_interval)
+    return Rate(
+        limit=window.limit,
+        remaining=min(state.remaining, window.limit),
+        resets_at=math.ceil(time.time() + state.reset_after),
+        retry_after=wait if wait > 0 else None,
+    )
 
 
 def _take_one(scope: str, window: Window) -> Rate:

@@ -114,7 +114,7 @@ def update_person(user: User, **values: Any) -> User:
                 user.save(update_fields=[*changes, "updated_at"])
         except IntegrityError:
             raise _taken("email") from None
-        _tell(user, events.USER_UPDATED, {"changes": changes})
+        tell(user, events.USER_UPDATED, {"changes": changes})
     return user
 
 

@@ -63,6 +63,10 @@ def change_email(ada):
     return "account/email", {"new_email": "a@example.com", "password": PASSWORD}
 
 
+def set_two_factor_up(ada):
+    return "account/two-factor", {"password": PASSWORD}
+
+
 def leave(ada):
     return "account/delete", {"password": PASSWORD}
 
@@ -79,8 +83,8 @@ def accept(ada):
     return "invitations/accept", body
 
 
-CALLS = [register, log_in, reset, change_password, change_email, leave, accept]
-SIGNED_IN = (change_password, change_email, leave)
+SIGNED_IN = (change_password, change_email, set_two_factor_up, leave)
+CALLS = [register, log_in, reset, accept, *SIGNED_IN]
 
 
 def client_for(api, ada, call):

@@ -78,9 +78,10 @@ fix: $(READY_DEV) ## Format, and mend what lint can mend
 openapi: $(READY) ## Write the OpenAPI documents anew
 	@$(BIN)/python manage.py openapi
 
-bench: $(READY_DEV) ## Measure: executions and requests per second, latencies, memory; on SQLite and on PostgreSQL
+bench: $(READY_DEV) ## Measure: executions and requests per second, latencies, memory, on SQLite and on PostgreSQL; and whether sign-in tells who exists
 	@env -u DATABASE_URL $(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.servers $(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.alike
 
 lock: ## Resolve requirements*.in into pinned, hashed requirements*.txt (needs uv)
 	@for name in requirements requirements-dev; do \

@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core import signing
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,29 +16,30 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action as unfold_action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
 from accounts.models import (
     ApiKey,
     AuditEntry,
     Company,
+    Invitation,
     KeyMode,
     Mail,
     Membership,
+    Outlet,
     User,
     normalise_email,
 )
-from accounts.services import two_factor
+from accounts.services import companies, invitations, members, people, two_factor
 from accounts.services.audit import verify_companies
 from accounts.services.keys import delete_api_key
 from accounts.services.mail import render as render_mail
 from craft.admin import (
     CompanyColumn,
     ConsoleAdmin,
+    ConsoleInline,
     ReadOnlyAdmin,
     as_operator,
     count_of,
@@ -58,6 +59,7 @@ from craft.admin.shown import (
     joined,
     list_of,
 )
+from craft.admin.writing import ConsoleFormSet, Writer
 from craft.events import current_actor
 from craft.exceptions import DomainError
 
@@ -71,23 +73,26 @@ OWN_TWO_FACTOR = (
 admin.site.unregister(Group)  # there is one kind of operator
 
 
-class MembershipFormSet(InlineFormSet):
-    def clean(self) -> None:
-        super().clean()
-        for form in self.deleted_forms:
-            if form.instance.is_owner:
-                raise ValidationError(
-                    f"{form.instance.user} owns {form.instance.company} and can't be taken out of it."
-                )
+class MembershipWriter(Writer):
+    def create(self, row: Membership) -> None:
+        members.add_member(company=row.company, user=row.user, role=row.role)
+
+    def update(self, row: Membership, values: dict[str, Any]) -> None:
+        members.change_role(row, **values)
+
+    def delete(self, row: Membership) -> None:
+        members.remove_member(row)
 
 
-class MembershipInline(TabularInline):
+class MembershipFormSet(ConsoleFormSet):
+    writer = MembershipWriter()
+
+
+class MembershipInline(ConsoleInline):
     """Memberships that there are: the role may change, not who is meant."""
 
     model = Membership
     formset = MembershipFormSet
-    extra = 0
-    hide_title = True
     readonly_fields = ["person", "place", "ownership", "since"]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -119,12 +124,11 @@ class MembershipInline(TabularInline):
         return as_moment(membership.created_at)
 
 
-class NewMembershipInline(TabularInline):
+class NewMembershipInline(ConsoleInline):
     """Apart from those that there are: one query for each row's name would be theirs too."""
 
     model = Membership
-    extra = 0
-    hide_title = True
+    formset = MembershipFormSet
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_operator(request)
@@ -160,6 +164,11 @@ class NewPlaceInline(NewMembershipInline):
     autocomplete_fields = ["company"]
 
 
+class CompanyWriter(Writer):
+    def update(self, row: Company, values: dict[str, Any]) -> None:
+        companies.update_company(row, **values)
+
+
 @admin.register(Company)
 class CompanyAdmin(ConsoleAdmin):
     """A company comes with its owner and its plan, by registering, so none is added here; and none is deleted with all that it made."""
@@ -167,6 +176,7 @@ class CompanyAdmin(ConsoleAdmin):
     search_fields = ["name", "=id"]
     ordering = ["-id"]
     fields = ["name"]
+    writer = CompanyWriter()
     inlines = [PeopleInline, NewPersonInline]
     change_form_template = "accounts/admin/company.html"
     empty_hint = "A company comes into being when somebody registers: POST /v1/auth/register, or the API console."
@@ -225,13 +235,31 @@ def _as_column(
     return shown
 
 
+class PersonWriter(Writer):
+    def create(self, row: User) -> None:
+        row.email = normalise_email(row.email)
+        super().create(row)
+
+    def update(self, row: User, values: dict[str, Any]) -> None:
+        people.update_person(row, **values)
+
+
+class PasswordForm(AdminPasswordChangeForm):
+    def save(self, commit: bool = True) -> User:
+        is_usable = self.cleaned_data["set_usable_password"]
+        password = self.cleaned_data["password1"] if is_usable else None
+        people.replace_password(self.user, password)
+        return self.user  # type: ignore[no-any-return]  # unfold is not typed
+
+
 @admin.register(User)
 class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  # its stubs narrow the paginator, and unfold has none
     """A person who is to lose access is made inactive: deleting them would take what they made out of their companies' history."""
 
     form = UserChangeForm
     add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
+    writer = PersonWriter()
     list_display = [
         "email",
         "full_name",
@@ -273,10 +301,6 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
 
     def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return super().get_inline_instances(request, obj) if obj is not None else []
-
-    def save_model(self, request: Any, obj: User, form: Any, change: bool) -> None:
-        obj.email = normalise_email(obj.email)
-        super().save_model(request, obj, form, change)
 
     @admin.display(description="Companies")
     def places(self, user: User) -> SafeString:
@@ -374,6 +398,11 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  
         return as_moment(user.created_at)
 
 
+class KeyWriter(Writer):
+    def delete(self, row: ApiKey) -> None:
+        delete_api_key(row)
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConsoleAdmin):
     """Keys are seen and ended here, never made: a secret is shown to its owner alone."""
@@ -410,6 +439,7 @@ class ApiKeyAdmin(ConsoleAdmin):
     fields = readonly_fields
     empty_hint = "Keys are made by their owners: POST /v1/api-keys. The secret is shown to them, once."
     company_column = CompanyColumn("key_count", "Keys", lambda: count_of(ApiKey))
+    writer = KeyWriter()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -420,13 +450,6 @@ class ApiKeyAdmin(ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         rows: QuerySet[ApiKey] = super().get_queryset(request)
         return rows.select_related("company", "membership__user")
-
-    def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
-        delete_api_key(obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for api_key in queryset:
-            delete_api_key(api_key)
 
     @admin.display(description="Key")
     def shown(self, api_key: ApiKey) -> SafeString:
@@ -472,6 +495,97 @@ class ApiKeyAdmin(ConsoleAdmin):
     @admin.display(description="Made", ordering="id")
     def since(self, api_key: ApiKey) -> SafeString:
         return as_moment(api_key.created_at)
+
+
+class InvitationWriter(Writer):
+    def delete(self, row: Invitation) -> None:
+        invitations.delete_invitation(row)
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ConsoleAdmin):
+    """Who was asked to join a company. An operator sees it and may end it; asking is the companies' own."""
+
+    list_display = ["email", "of_company", "role", "state", "by", "sent", "until"]
+    list_filter = ["role", ("company", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    search_fields = ["email", "company__name"]
+    ordering = ["-id"]
+    readonly_fields = ["email", "of_company", "role", "state", "by", "sent", "until", "joined"]  # fmt: skip
+    fields = readonly_fields
+    empty_hint = "Admins of a company invite: POST /v1/companies/…/invitations, or under Settings, Members."
+    writer = InvitationWriter()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invitation]:
+        rows: QuerySet[Invitation] = super().get_queryset(request)
+        return rows.select_related("company", "invited_by")
+
+    @admin.display(description="Company", ordering="company__name")
+    def of_company(self, invitation: Invitation) -> SafeString:
+        return as_row_link(invitation.company)
+
+    @admin.display(description="Status")
+    def state(self, invitation: Invitation) -> SafeString:
+        tones = {"accepted": "completed", "expired": "cancelled"}
+        status = invitation.status
+        return as_badge(tones.get(status, status), status.capitalize())
+
+    @admin.display(description="Invited by")
+    def by(self, invitation: Invitation) -> SafeString:
+        return as_row_link(invitation.invited_by)
+
+    @admin.display(description="Sent", ordering="sent_at")
+    def sent(self, invitation: Invitation) -> SafeString:
+        return as_moment(invitation.sent_at)
+
+    @admin.display(description="Good until", ordering="expires_at")
+    def until(self, invitation: Invitation) -> SafeString:
+        return as_moment(invitation.expires_at)
+
+    @admin.display(description="Accepted", ordering="accepted_at")
+    def joined(self, invitation: Invitation) -> SafeString:
+        return as_moment(invitation.accepted_at)
+
+
+@admin.register(Outlet)
+class OutletAdmin(ReadOnlyAdmin):
+    """The companies' shops and offices, which are theirs to change."""
+
+    list_display = ["name", "of_company", "address", "phone", "time_zone", "since"]
+    list_filter = [("company", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    search_fields = ["name", "address", "company__name"]
+    ordering = ["-id"]
+    readonly_fields = ["name", "of_company", "address", "phone", "time_zone", "hours", "own", "since"]  # fmt: skip
+    fields = readonly_fields
+    empty_hint = "Companies make their outlets: POST /v1/companies/…/outlets."
+    company_column = CompanyColumn("outlets", "Outlets", lambda: count_of(Outlet))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Outlet]:
+        rows: QuerySet[Outlet] = super().get_queryset(request)
+        return rows.select_related("company")
+
+    @admin.display(description="Company", ordering="company__name")
+    def of_company(self, outlet: Outlet) -> SafeString:
+        return as_row_link(outlet.company)
+
+    @admin.display(description="Opening hours")
+    def hours(self, outlet: Outlet) -> SafeString:
+        return as_json(outlet.opening_hours)
+
+    @admin.display(description="Variables")
+    def own(self, outlet: Outlet) -> SafeString:
+        return as_json(outlet.variables)
+
+    @admin.display(description="Since", ordering="id")
+    def since(self, outlet: Outlet) -> SafeString:
+        return as_moment(outlet.created_at)
 
 
 @admin.register(Mail)

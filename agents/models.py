@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -8,13 +7,11 @@ from django.db import models
 from django.utils import timezone
 
 from craft.fields import IdField
-from craft.leases import Status
+from craft.leases import LeasedModel, Status
 from craft.models import CompanyModel, CompanyQuerySet, GuardedManager
 from datasources.models import DataSource
 
 DEFAULT_MODEL = "craftai-1"
-LOST_AFTER = timedelta(minutes=10)
-"""No call lasts this long: whoever ran such an execution is gone."""
 
 
 class AgentStatus(models.TextChoices):
@@ -106,8 +103,8 @@ class AgentExecutionQuerySet(CompanyQuerySet["AgentExecution"]):
         return self.for_company(agent.company_id).filter(agent=agent, is_preview=False)
 
 
-class AgentExecution(CompanyModel):
-    """One question to an agent and what came of it. It outlives its agent: it is a record."""
+class AgentExecution(LeasedModel, CompanyModel):
+    """One question to an agent and what came of it. It outlives its agent: it is a record. Whoever asks runs it, and holds its lease meanwhile."""
 
     id = IdField("exec")
     agent = models.ForeignKey(
@@ -159,8 +156,8 @@ class AgentExecution(CompanyModel):
         indexes = [
             models.Index(fields=["agent", "is_preview", "-id"]),
             models.Index(
-                fields=["created_at"],
-                name="agent_execution_running",
+                fields=["lease_expires_at"],
+                name="agent_execution_leased",
                 condition=models.Q(status=Status.RUNNING),
             ),
         ]
@@ -177,13 +174,12 @@ class AgentExecution(CompanyModel):
         now = timezone.now()
         own = AgentExecution.objects.for_company(self.company_id).filter(pk=self.pk)
         changed = own.filter(status=Status.RUNNING).update(
-            status=status, completed_at=now, updated_at=now, **results
+            status=status,
+            completed_at=now,
+            updated_at=now,
+            lease_owner="",
+            lease_expires_at=None,
+            **results,
         )
         self.refresh_from_db()
         return bool(changed)
-
-
-def lost_executions() -> models.QuerySet[AgentExecution]:
-    return AgentExecution.unscoped.filter(
-        status=Status.RUNNING, created_at__lt=timezone.now() - LOST_AFTER
-    )

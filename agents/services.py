@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
 from accounts.models import Company, User
 from agents import events
 from agents.llm import provider_of
-from agents.models import Agent, AgentExecution, AgentVersion, lost_executions
+from agents.models import Agent, AgentExecution, AgentVersion
 from agents.runner import TIMEOUT_SECONDS, Turn, TurnResult, run_turn
 from agents.tools.base import ToolContext
 from craft import egress
@@ -20,7 +22,7 @@ from craft.exceptions import (
     InProgressError,
     InvalidError,
 )
-from craft.leases import Status
+from craft.leases import LEASE, Keeper, Status, lost, this_process
 from datasources.models import DataSource
 
 WORKER_LOST = {
@@ -192,6 +194,8 @@ def execute_agent(
                 outlet_id=outlet_id,
                 is_preview=is_preview,
                 idempotency_key=idempotency_key,
+                lease_owner=this_process(),
+                lease_expires_at=Now() + LEASE,
             )
     except IntegrityError:
         return _outcome_of(before.get())
@@ -205,7 +209,18 @@ def execute_agent(
             agent.configuration.get("timeout_seconds") or TIMEOUT_SECONDS
         ),
     )
-    return _carry_out(execution, turn)
+    with _lease_kept(execution):
+        return _carry_out(execution, turn)
+
+
+@contextmanager
+def _lease_kept(execution: AgentExecution) -> Iterator[None]:
+    held.add(execution.pk)
+    try:
+        with keeper.holding():
+            yield
+    finally:
+        held.discard(execution.pk)
 
 
 def _outcome_of(execution: AgentExecution) -> AgentExecution:
@@ -249,7 +264,7 @@ def _carry_out(execution: AgentExecution, turn: Turn) -> AgentExecution:
         _fail(execution, turn, UNEXPECTED, started)
         raise
     _complete(execution, result, started)
-    return execution
+    return _outcome_of(execution)  # it is failed where this process was thought gone
 
 
 @transaction.atomic
@@ -303,9 +318,15 @@ def _tell(execution: AgentExecution) -> None:
 def fail_lost_executions() -> int:
     """End what nobody runs any more: the process that did was stopped in the middle."""
     count = 0
-    for execution in lost_executions()[:100]:
+    for execution in lost(AgentExecution)[:100]:
         with transaction.atomic():
             if execution.finish(Status.FAILED, error=WORKER_LOST):
                 _tell(execution)
                 count += 1
     return count
+
+
+held: set[str] = set()
+keeper = Keeper(
+    AgentExecution, held=lambda: list(held), on_tick=lambda: None, tick_seconds=1.0
+)

@@ -20,6 +20,7 @@ from craft.admin.shown import (
     as_row_link,
     list_of,
 )
+from craft.admin.writing import Writer
 
 
 @admin.register(Plan)
@@ -96,6 +97,11 @@ def plan_name() -> Subquery:
     return Subquery(own.values("plan__name")[:1])
 
 
+class SubscriptionWriter(Writer):
+    def update(self, row: Subscription, values: dict[str, Any]) -> None:
+        services.set_plan(company=row.company, slug=row.plan.slug, status=row.status)
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(ConsoleAdmin):
     """Comes with its company, and stays with it: only the plan changes."""
@@ -109,6 +115,7 @@ class SubscriptionAdmin(ConsoleAdmin):
     readonly_fields = ["company_link", "changed"]
     empty_hint = "A subscription comes with its company."
     company_column = CompanyColumn("plan_name", "Plan", plan_name)
+    writer = SubscriptionWriter()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -119,11 +126,6 @@ class SubscriptionAdmin(ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
         rows: QuerySet[Subscription] = super().get_queryset(request)
         return rows.select_related("company", "plan")
-
-    def save_model(
-        self, request: Any, obj: Subscription, form: Any, change: bool
-    ) -> None:
-        services.set_plan(company=obj.company, slug=obj.plan.slug, status=obj.status)
 
     @admin.display(description="Company", ordering="company__name")
     def of_company(self, subscription: Subscription) -> str:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 
-from craft.declarations import gather, models_of
+from craft.declarations import all_models, gather
 from craft.fields import IdField, new_id
+from craft.files import remove_with_rows
+from craft.models import DoomedFolder, KeptAnswer
 
 BATCH = 500
 ID = re.compile(r"(?<![0-9A-Za-z_])[a-z]+_[0-9a-hjkmnp-tv-z]{26}(?![0-9A-Za-z])")
@@ -38,7 +41,8 @@ class Copied:
     """Fields that begin anew in the copy: what was counted, what was run."""
     copy_files: Callable[[Any, Any, Renamed], None] | None = None
     """Given the row, its copy and the way to rename a file as the ids were."""
-    remove_files: Callable[[Any], None] | None = None
+    folder_of: Callable[[Any], Path] | None = None
+    """Given the row: what it keeps in files, which go with it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class LeftOut:
     why: str
     of: str = "company"
     kept: bool = False
+    folder_of: Callable[[int], Path] | None = None
+    """Given the sandbox's id: what its rows wrote to files, which go with them."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,16 @@ Copies = Mapping[type[models.Model], Declaration]
 @cache
 def declarations() -> Copies:
     """In an order in which what is referred to comes first: of the apps, and within each its own."""
-    return gather("copies", "COPIES")
+    own: dict[type[models.Model], Declaration] = {
+        KeptAnswer: LeftOut("what calls of test keys were answered", kept=True),
+        DoomedFolder: Shared("where something was that is gone"),
+    }
+    return own | gather("copies", "COPIES")
 
 
 def undeclared() -> list[type[models.Model]]:
     known = declarations()
-    return [model for model in models_of(settings.CRAFT_APPS) if model not in known]
+    return [model for model in all_models() if model not in known]
 
 
 def dangling() -> Iterator[tuple[type[models.Model], str]]:
@@ -171,9 +181,9 @@ class Copying:
 
     def remove_files(self) -> None:
         for model, said in self.copied.items():
-            for _, made in self.rows[model] if said.remove_files else []:
+            for _, made in self.rows[model] if said.folder_of else []:
                 made.company_id = self.target_id
-                said.remove_files(made)  # type: ignore[misc]  # as above
+                shutil.rmtree(said.folder_of(made), ignore_errors=True)  # type: ignore[misc]  # as above
 
     @contextmanager
     def with_files(self) -> Iterator[None]:
@@ -263,7 +273,9 @@ def empty(company_id: int) -> None:
     """Delete what a sandbox holds, in the transaction at hand; its files go with the commit."""
     for model, said in reversed(list(_held())):
         rows = _rows_of(model, said.of, company_id)
-        if isinstance(said, Copied) and said.remove_files:
+        if isinstance(said, Copied) and said.folder_of:
             for row in rows:
-                transaction.on_commit(partial(said.remove_files, row))
+                remove_with_rows(said.folder_of(row))
+        if isinstance(said, LeftOut) and said.folder_of:
+            remove_with_rows(said.folder_of(company_id))
         rows.delete()

@@ -1,6 +1,5 @@
 """What apps say of their models, each in one file of its own (`copies.py`, `privacy.py`): gathered here, and asked whether anything is missing."""
 
-from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
@@ -8,6 +7,8 @@ from django.apps import apps
 from django.conf import settings
 from django.db import models
 from django.utils.module_loading import import_string
+
+CRAFT = "craft"
 
 
 def gather(module: str, name: str) -> dict[type[models.Model], Any]:
@@ -19,7 +20,10 @@ def gather(module: str, name: str) -> dict[type[models.Model], Any]:
     return found
 
 
-def models_of(labels: Iterable[str]) -> list[type[models.Model]]:
+def all_models() -> list[type[models.Model]]:
+    """The machinery's too, of which the machinery itself says what becomes."""
     return [
-        model for label in labels for model in apps.get_app_config(label).get_models()
+        model
+        for label in (CRAFT, *settings.CRAFT_APPS)
+        for model in apps.get_app_config(label).get_models()
     ]

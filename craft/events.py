@@ -52,11 +52,26 @@ class Actor:
 
 
 _published = Signal()
+_heard: ContextVar[list[Event] | None] = ContextVar("heard", default=None)
 current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor())  # noqa: B039  # frozen
 
 
 def publish(event: Event) -> None:
     _published.send(sender=sys.intern(event.type), event=event)
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(event)
+
+
+@contextmanager
+def listening() -> Iterator[list[Event]]:
+    """What is published here meanwhile."""
+    heard: list[Event] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
 
 
 def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:

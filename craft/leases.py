@@ -160,20 +160,25 @@ def renew(model: type[L], ids: Collection[Any]) -> int:
 
 def recover(model: type[L]) -> list[L]:
     """Put rows whose process is gone back in the queue; return those that were lost too often, for their app to fail."""
-    lost = _rows(model).filter(
-        Q(lease_expires_at__lt=Now()) | Q(lease_owner__in=_dead_neighbours(model)),
-        status=Status.RUNNING,
-    )
-    if not lost.exists():
+    found = lost(model)
+    if not found.exists():
         return []
     with transaction.atomic():
         # What is locked is being written by its owner just now, or by one that froze half-way: that must hold nobody up.
-        rows = list(lost.select_for_update(skip_locked=True))
+        rows = list(found.select_for_update(skip_locked=True))
         ids = [row.pk for row in rows if row.attempts < MAX_LOST]
         _rows(model).filter(pk__in=ids).update(
             status=Status.PENDING, next_attempt_at=Now(), lease_owner=""
         )
     return [row for row in rows if row.attempts >= MAX_LOST]
+
+
+def lost(model: type[L]) -> models.QuerySet[L]:
+    """Rows whose process is gone."""
+    return _rows(model).filter(
+        Q(lease_expires_at__lt=Now()) | Q(lease_owner__in=_dead_neighbours(model)),
+        status=Status.RUNNING,
+    )
 
 
 def _dead_neighbours(model: type[L]) -> list[str]:

@@ -154,3 +154,12 @@ class KeptAnswer(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.key}"
+
+
+class DoomedFolder(BaseModel):
+    """A folder below the media folder that is to go, since what it belonged to has gone. See `craft/files.py`."""
+
+    path = models.CharField(max_length=300)
+
+    def __str__(self) -> str:
+        return self.path

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Q
 
-from craft.declarations import gather, models_of
-from craft.models import KeptAnswer
+from craft.declarations import all_models, gather
+from craft.models import DoomedFolder, KeptAnswer
 
 MOST_ROWS = 10_000
 """Of each kind, the newest: an answer has an end. `total` says how many there are."""
@@ -72,18 +71,17 @@ Policies = Mapping[type[models.Model], Policy]
 
 @cache
 def policies() -> Policies:
-    own = {KeptAnswer: Impersonal("sealed, and gone within a day")}
+    own = {
+        KeptAnswer: Impersonal("sealed, and gone within a day"),
+        DoomedFolder: Impersonal("where something was that is gone"),
+    }
     return own | gather("privacy", "POLICIES")
-
-
-def models_of_ours() -> list[type[models.Model]]:
-    return models_of(["craft", *settings.CRAFT_APPS])
 
 
 def faults() -> Iterator[tuple[type[models.Model], str]]:
     """What is not declared, or not as the foreign keys have it."""
     known = policies()
-    for model in models_of_ours():
+    for model in all_models():
         policy = known.get(model)
         if policy is None:
             yield model, "does not say what becomes of a person's rows"

@@ -222,7 +222,6 @@ CRAFT_SWEEPS: list[
     "agents.tasks.sweep",
     "accounts.tasks.sweep",
     "accounts.services.audit.seal_entries",
-    "craft.api.idempotency.forget_old_answers",
 ]
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -242,6 +241,11 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "forget-what-is-over": {
         "task": "accounts.tasks.forget_what_is_over",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+    "clean-up": {
+        "task": "craft.tasks.clean_up",
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
@@ -304,6 +308,13 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 API_ALLOWANCE = "billing.services.get_allowance"  # (company) -> what its plan allows
+API_WITHOUT_PLAN = [  # what people who are signed in reach on a plan without the API: their account, the company, and a better plan
+    "auth",
+    "account",
+    "companies",
+    "invitations",
+    "billing",
+]
 API_CEILING_PER_MINUTE = env.int(
     "CRAFT_CEILING_PER_MINUTE", default=600_000
 )  # for companies whose plan sets no limit

@@ -1,13 +1,14 @@
-"""Secrets at rest: AES-256-GCM under the installation's key ring.
+"""Secrets at rest, and marks that show whether something was changed: AES-256-GCM and HMAC-SHA256 under the installation's key ring.
 
 What is sealed says which key did it (`v1.<key id>.<text>`), so keys rotate: put a new one first in CRAFT_ENCRYPTION_KEYS, and keep the old ones as long
-as something is sealed under them. `context` says what the secret belongs to (`totp:user_…`): a sealed text that is moved to another row does not open there.
+as something is sealed or marked under them. `context` says what the secret belongs to (`totp:user_…`): a sealed text that is moved to another row does not open there.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ from django.conf import settings
 VERSION = "v1"
 KEY_BYTES = 32
 NONCE_BYTES = 12
+NAME_LENGTH = 12
 DERIVED = "derived"
 """The id of the key that is made from CRAFT_SECRET_KEY where no ring is set."""
 
@@ -53,6 +55,57 @@ def unseal(sealed: str, *, context: str) -> str:
     return opened.decode()
 
 
+# --- Marks ---
+
+
+def mark(text: str, *, purpose: str) -> str:
+    """What only this installation can make of a text: `<key>.<hex>`, under the key that seals."""
+    name, key = next(iter(_markers(purpose).items()))
+    return f"{name}.{_mac(key, text)}"
+
+
+def is_mark(found: str, text: str, *, purpose: str) -> bool:
+    """Whether it was made of this text, here, under whichever key of the ring."""
+    name, _, digest = found.partition(".")
+    key = _markers(purpose).get(name)
+    return key is not None and hmac.compare_digest(digest, _mac(key, text))
+
+
+def is_key_known(found: str, *, purpose: str) -> bool:
+    """Whether the key that a mark was made under is still in the ring: without it nobody can tell."""
+    return found.partition(".")[0] in _markers(purpose)
+
+
+def _mac(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), "sha256").hexdigest()
+
+
+def _markers(purpose: str) -> dict[str, bytes]:
+    return _marking_keys(settings.ENCRYPTION_KEYS, settings.SECRET_KEY, purpose)
+
+
+@lru_cache(maxsize=16)
+def _marking_keys(keys: str, secret: str, purpose: str) -> dict[str, bytes]:
+    """A key of its own for each purpose, known by what it is: its place and its name in the ring may change."""
+    made = [
+        HKDF(SHA256(), KEY_BYTES, salt=None, info=f"craft.mark.{purpose}".encode())
+        .derive(key)
+        for key in _keys(keys, secret).values()
+    ]  # fmt: skip
+    return {_mac(key, "name")[:NAME_LENGTH]: key for key in made}
+
+
+# --- The ring ---
+
+
+def write_ring() -> str:
+    """The ring at hand, the derived key included, as CRAFT_ENCRYPTION_KEYS takes it: with that set, CRAFT_SECRET_KEY may change."""
+    found = _keys(settings.ENCRYPTION_KEYS, settings.SECRET_KEY)
+    return ",".join(
+        f"{key_id}:{base64.b64encode(key).decode()}" for key_id, key in found.items()
+    )
+
+
 def read_ring(text: str) -> dict[str, bytes]:
     """`id:base64,id:base64`, the one that seals first."""
     ring: dict[str, bytes] = {}
@@ -78,9 +131,13 @@ def _ring() -> dict[str, AESGCM]:
 
 @lru_cache(maxsize=4)
 def _ciphers(keys: str, secret: str) -> dict[str, AESGCM]:
+    return {key_id: AESGCM(key) for key_id, key in _keys(keys, secret).items()}
+
+
+def _keys(keys: str, secret: str) -> dict[str, bytes]:
     ring = read_ring(keys)
     ring.setdefault(DERIVED, _derive(secret))
-    return {key_id: AESGCM(key) for key_id, key in ring.items()}
+    return ring
 
 
 def _derive(secret: str) -> bytes:

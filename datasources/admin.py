@@ -6,10 +6,15 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from craft.admin import CompanyColumn, ConsoleAdmin, count_of, is_operator
+from craft.admin import (
+    CompanyColumn,
+    ConsoleAdmin,
+    ConsoleInline,
+    count_of,
+    is_operator,
+)
 from craft.admin.shown import (
     as_badge,
     as_bytes,
@@ -18,17 +23,24 @@ from craft.admin.shown import (
     as_row_link,
     as_time,
 )
+from craft.admin.writing import Writer
 from datasources import services
 from datasources.models import DataSource, DataTable
 
 
-class TableInline(TabularInline):
+class SourceWriter(Writer):
+    def update(self, row: DataSource, values: dict[str, Any]) -> None:
+        services.update_source(row, **values)
+
+    def delete(self, row: DataSource) -> None:
+        services.delete_source(row)
+
+
+class TableInline(ConsoleInline):
     """The tables of a source. What is in them is their company's, and not shown."""
 
     model = DataTable
-    extra = 0
     can_delete = False
-    hide_title = True
     fields = ["name", "column_names", "rows", "size", "original_name"]
     readonly_fields = fields
 
@@ -66,6 +78,7 @@ class DataSourceAdmin(ConsoleAdmin):
     list_select_related = ["company"]
     search_fields = ["source_name"]
     ordering = ["-id"]
+    writer = SourceWriter()
     inlines = [TableInline]
     fields = ["id", "company", "source_name", "source_type", "engine", "mode", "status", "created_by", "made_at"]  # fmt: skip
     readonly_fields = [name for name in fields if name != "source_name"]
@@ -80,15 +93,6 @@ class DataSourceAdmin(ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
         rows: QuerySet[DataSource] = super().get_queryset(request)
         return rows.annotate(tables_in=Count("tables"), bytes_in=Sum("tables__bytes"))
-
-    def delete_model(self, request: HttpRequest, obj: DataSource) -> None:
-        services.delete_source(obj)
-
-    def delete_queryset(
-        self, request: HttpRequest, queryset: QuerySet[DataSource]
-    ) -> None:
-        for source in queryset:
-            services.delete_source(source)
 
     @admin.display(description="Company", ordering="company__name")
     def in_company(self, source: DataSource) -> SafeString:

@@ -12,11 +12,7 @@ def copy_files(source: DataSource, made: DataSource, renamed: Renamed) -> None:
         shutil.copyfile(path, made.folder / renamed(path.name))
 
 
-def remove_files(source: DataSource) -> None:
-    source.remove_files()
-
-
 COPIES: Copies = {
-    DataSource: Copied(copy_files=copy_files, remove_files=remove_files),
+    DataSource: Copied(copy_files=copy_files, folder_of=lambda source: source.folder),
     DataTable: Copied(),
 }

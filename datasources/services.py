@@ -13,6 +13,7 @@ from accounts.models import Company, User
 from craft import sandbox
 from craft.events import Event, changes_between, publish
 from craft.exceptions import NotFoundError, UnavailableError
+from craft.files import remove_with_rows
 from craft.sandbox import Limits, OverLimitError
 from datasources.events import (
     DATA_SOURCE_CREATED,
@@ -225,10 +226,9 @@ def delete_source(source: DataSource) -> None:
     """Its files go once the row is gone for good."""
     changes = changes_between(_told(source), {})
     event = _event(DATA_SOURCE_DELETED, source, changes=changes)
-    folder_of = DataSource(pk=source.pk, company_id=source.company_id)
+    remove_with_rows(source.folder)
     source.delete()
     publish(event)
-    transaction.on_commit(folder_of.remove_files)
 
 
 def _told(source: DataSource) -> dict[str, Any]:

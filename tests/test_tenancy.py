@@ -28,7 +28,6 @@ OURS = [
 ]
 
 UNSCOPED = {
-    "agents.models": "a sweep ends what nobody runs any more, of all companies",
     "accounts.services.audit": "the audit log is sealed for all companies",
     "accounts.privacy": "a person's rows are theirs, in whichever company",
     "accounts.services.privacy": "a company goes with its sandbox",

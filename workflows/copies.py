@@ -1,5 +1,6 @@
 from craft.copies import Copied, Copies, LeftOut
 from workflows.models import Execution, Schedule, Step, Workflow, WorkflowVersion
+from workflows.nodes.store import outputs_of
 
 COPIES: Copies = {
     Workflow: Copied(
@@ -12,7 +13,7 @@ COPIES: Copies = {
         }
     ),
     WorkflowVersion: Copied(of="workflow__company"),
-    Execution: LeftOut("a record of what was run elsewhere"),
+    Execution: LeftOut("a record of what was run elsewhere", folder_of=outputs_of),
     Step: LeftOut("a part of that record", of="execution__company"),
     Schedule: LeftOut(
         "a copy fires by itself only once somebody has published it there",

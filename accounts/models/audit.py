@@ -5,23 +5,31 @@ from typing import Any, ClassVar, NoReturn
 
 from django.db import models
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
 from accounts.models.people import User
+from craft import vault
 from craft.fields import IdField
 from craft.models import CompanyModel, CompanyQuerySet, GuardedManager
 
-SALT = "accounts.audit"
+PURPOSE = "accounts.audit"
+MARK_LENGTH = 100
 
 
 class AppendOnlyError(TypeError):
     """Somebody tried to change or delete a line of the audit log."""
 
 
-def mac_of(purpose: str, *parts: object) -> str:
-    """Under a key derived from the installation's secret: who can only write to the database can't make one."""
-    text = json.dumps([str(part) for part in parts])
-    return salted_hmac(f"{SALT}.{purpose}", text, algorithm="sha256").hexdigest()
+def mark_of(part: str, *parts: object) -> str:
+    """Under a key of the installation's ring, which the mark names: who can only write to the database can't make one, and keys rotate."""
+    return vault.mark(_joined(part, parts), purpose=PURPOSE)
+
+
+def is_mark_of(found: str, part: str, *parts: object) -> bool:
+    return vault.is_mark(found, _joined(part, parts), purpose=PURPOSE)
+
+
+def _joined(part: str, parts: tuple[object, ...]) -> str:
+    return json.dumps([part, *map(str, parts)])
 
 
 class AuditEntryQuerySet(CompanyQuerySet["AuditEntry"]):
@@ -59,12 +67,12 @@ class AuditEntry(CompanyModel):
     request_id = models.CharField(max_length=40, blank=True)
     origin = models.TextField(default="{}")
     details = models.TextField(default="{}")
-    origin_digest = models.CharField(max_length=64)
-    details_digest = models.CharField(max_length=64)
-    digest = models.CharField(max_length=64)
+    origin_digest = models.CharField(max_length=MARK_LENGTH)
+    details_digest = models.CharField(max_length=MARK_LENGTH)
+    digest = models.CharField(max_length=MARK_LENGTH)
     is_erased = models.BooleanField(default=False)
     sequence = models.PositiveBigIntegerField(null=True)
-    link = models.CharField(max_length=64, blank=True)
+    link = models.CharField(max_length=MARK_LENGTH, blank=True)
 
     objects = GuardedManager.from_queryset(AuditEntryQuerySet)()
     unscoped: ClassVar[Any] = models.Manager.from_queryset(AuditEntryQuerySet)()
@@ -93,17 +101,17 @@ class AuditEntry(CompanyModel):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise AppendOnlyError("The audit log is only added to.")
-        self.origin_digest = mac_of("origin", self.pk, self.origin)
-        self.details_digest = mac_of("details", self.pk, self.details)
-        self.digest = self.make_digest()
+        self.origin_digest = mark_of("origin", self.pk, self.origin)
+        self.details_digest = mark_of("details", self.pk, self.details)
+        self.digest = mark_of("entry", *self._said)
         super().save(*args, **{**kwargs, "force_insert": True})
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError("The audit log is only added to.")
 
-    def make_digest(self) -> str:
-        return mac_of(
-            "entry",
+    @property
+    def _said(self) -> tuple[object, ...]:
+        return (
             self.pk,
             self.company_id,
             int(self.created_at.timestamp() * 1_000_000),
@@ -118,7 +126,17 @@ class AuditEntry(CompanyModel):
         )
 
     def make_link(self, sequence: int, before: str) -> str:
-        return mac_of("link", self.company_id, sequence, before, self.digest)
+        return mark_of("link", self.company_id, sequence, before, self.digest)
+
+    def follows(self, before: str) -> bool:
+        return is_mark_of(
+            self.link, "link", self.company_id, self.sequence, before, self.digest
+        )
+
+    @property
+    def is_tellable(self) -> bool:
+        """Whether the key that it was written under is at hand, without which nobody can say."""
+        return vault.is_key_known(self.digest, purpose=PURPOSE)
 
     @property
     def is_whole(self) -> bool:
@@ -126,12 +144,12 @@ class AuditEntry(CompanyModel):
         return (
             self._is_told("origin", self.origin, self.origin_digest)
             and self._is_told("details", self.details, self.details_digest)
-            and self.digest == self.make_digest()
+            and is_mark_of(self.digest, "entry", *self._said)
         )
 
     def _is_told(self, part: str, text: str, digest: str) -> bool:
         is_gone = self.is_erased and text == "{}"
-        return is_gone or digest == mac_of(part, self.pk, text)
+        return is_gone or is_mark_of(digest, part, self.pk, text)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -154,8 +172,8 @@ class AuditHead(CompanyModel):
     """The end of a company's chain. Whoever seals holds this row; nobody who makes a change waits for it."""
 
     sequence = models.PositiveBigIntegerField(default=0)
-    link = models.CharField(max_length=64, blank=True)
-    seal = models.CharField(max_length=64, blank=True)
+    link = models.CharField(max_length=MARK_LENGTH, blank=True)
+    seal = models.CharField(max_length=MARK_LENGTH, blank=True)
 
     class Meta(CompanyModel.Meta):
         constraints = [
@@ -166,4 +184,8 @@ class AuditHead(CompanyModel):
         return f"{self.company_id}: {self.sequence}"
 
     def make_seal(self) -> str:
-        return mac_of("head", self.company_id, self.sequence, self.link)
+        return mark_of("head", self.company_id, self.sequence, self.link)
+
+    @property
+    def is_sealed(self) -> bool:
+        return is_mark_of(self.seal, "head", self.company_id, self.sequence, self.link)

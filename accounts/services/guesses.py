@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from accounts.models import Session, User
 from accounts.services.secrets import digest_of
-from craft.api.limits import Window, peek, take
+from craft.api.limits import Rate, Window, peek, take
 from craft.events import current_actor
 from craft.exceptions import DomainError
 
@@ -23,12 +23,14 @@ class TooManyGuessesError(DomainError):
     code = "too_many_guesses"
     status_code = 429
 
-    def __init__(self, wait: float) -> None:
+    def __init__(self, rate: Rate) -> None:
+        wait = rate.retry_after or 0
         minutes = max(1, round(wait / 60))
         super().__init__(
             f"Too many wrong attempts. Try again in {minutes} minute{'s' * (minutes > 1)}."
         )
         self.wait = wait
+        self.rate = rate
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,17 @@ class Guess:
     @property
     def wait(self) -> float:
         """How many seconds until it may be made."""
-        return max(peek(scope, window) for scope, window in self.scopes)
+        return self._longest.retry_after or 0
 
     def check(self) -> None:
-        if wait := self.wait:
-            raise TooManyGuessesError(wait)
+        rate = self._longest
+        if rate.retry_after:
+            raise TooManyGuessesError(rate)
+
+    @property
+    def _longest(self) -> Rate:
+        rates = [peek(scope, window) for scope, window in self.scopes]
+        return max(rates, key=lambda rate: rate.retry_after or 0)
 
     def note_wrong(self) -> None:
         for scope, window in self.scopes:
@@ -85,7 +93,7 @@ def mailed_token() -> Guess:
 def count_registration() -> None:
     rate = take(f"register:{_address()}", [_window("registration")])
     if rate.retry_after is not None:
-        raise TooManyGuessesError(rate.retry_after)
+        raise TooManyGuessesError(rate)
 
 
 def _of_address() -> tuple[str, Window]:

@@ -137,6 +137,7 @@ def accept_invitation(
     elif not is_signed_in:
         _check_password(user, password)
     with transaction.atomic():
+        _hold_company(invitation)
         spend_token(token, Purpose.INVITATION)
         membership = _join(_locked(invitation), user, is_new=is_new)
         opens = is_new or is_signed_in
@@ -163,8 +164,9 @@ def _check_password(user: User, password: str) -> None:
             "This address has an account. Sign in first, or send its password.",
             details={"password": "This field is required."},
         )
-    password_of(user.email).check()
-    if authenticate(username=user.email, password=password) != user:
+    guess = password_of(user.email)
+    guess.check()
+    if authenticate(username=user.email, password=password, guess=guess) != user:
         raise WrongCredentialsError("The password is wrong.")
 
 
@@ -214,6 +216,13 @@ def _end_tokens(invitation: Invitation) -> None:
     MailedToken.objects.filter(
         purpose=Purpose.INVITATION, subject=invitation.pk, used_at=None
     ).update(used_at=timezone.now())
+
+
+def _hold_company(invitation: Invitation) -> None:
+    """Before all else, as whoever deletes a company does: else each of the two could wait for the other."""
+    rows = Company.objects.select_for_update(no_key=True)
+    if rows.filter(pk=invitation.company_id).first() is None:
+        raise useless(Purpose.INVITATION)
 
 
 def _locked(invitation: Invitation) -> Invitation:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts import events
-from accounts.models import Membership, Role
+from accounts.models import Company, Membership, Role, User
 from craft.events import Event, publish
-from craft.exceptions import ConflictError, InvalidError
+from craft.exceptions import ConflictError, InvalidError, NotFoundError
+
+GONE = "This person is not in the company any more."
+
+
+@transaction.atomic
+def add_member(*, company: Company, user: User, role: str) -> Membership:
+    """Without an invitation: an operator's to do."""
+    try:
+        with transaction.atomic():
+            membership = Membership.objects.create(
+                user=user, company=company, role=role
+            )
+    except IntegrityError:
+        raise ConflictError(f"{user} is in {company} already.") from None
+    publish(_told(events.USER_JOINED, membership))
+    return membership
 
 
 @transaction.atomic
@@ -47,8 +63,10 @@ def transfer_ownership(*, owner: Membership, to: Membership) -> Membership:
         .filter(company=owner.company_id, pk__in=[owner.pk, to.pk])
         .order_by("pk")
     }
-    owner, to = by_id[owner.pk], by_id[to.pk]
-    if not owner.is_owner:
+    if to.pk not in by_id:
+        raise NotFoundError(GONE)
+    owner, to = by_id.get(owner.pk, owner), by_id[to.pk]
+    if owner.pk not in by_id or not owner.is_owner:
         raise ConflictError("Somebody else owns the company by now.")
     if owner == to:
         raise InvalidError(
@@ -68,7 +86,10 @@ def transfer_ownership(*, owner: Membership, to: Membership) -> Membership:
 def _locked(membership: Membership) -> Membership:
     """As it is now: with who it is, for what is answered."""
     rows = Membership.objects.select_related("user", "company")
-    return rows.select_for_update(of=("self",)).get(pk=membership.pk)
+    found = rows.select_for_update(of=("self",)).filter(pk=membership.pk).first()
+    if found is None:
+        raise NotFoundError(GONE)
+    return found
 
 
 def _told(kind: str, membership: Membership, **more: object) -> Event:

@@ -101,6 +101,23 @@ def update_profile(user: User, *, company: Company, **values: Any) -> User:
     return user
 
 
+@transaction.atomic
+def update_person(user: User, **values: Any) -> User:
+    """An operator's to do: told in each of the person's companies, with what was before and after, which goes from the logs when the person does."""
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if "email" in values:
+        values["email"] = normalise_email(values["email"])
+    changes = user.assign(values)
+    if changes:
+        try:
+            with transaction.atomic():
+                user.save(update_fields=[*changes, "updated_at"])
+        except IntegrityError:
+            raise _taken("email") from None
+        tell(user, events.USER_UPDATED, {"changes": changes})
+    return user
+
+
 # --- The address ---
 
 
@@ -224,6 +241,14 @@ def change_password(
         end_all_sessions(user, but=session_id)
 
 
+def replace_password(user: User, password: str | None) -> None:
+    """An operator's to do, for somebody who can't; None leaves them without one. Ends all their sessions."""
+    user.set_password(password)  # slow by design: not inside a transaction
+    with transaction.atomic():
+        _save_password(user)
+        end_all_sessions(user)
+
+
 def check_own_password(user: User, password: str, *, field: str = "password") -> None:
     guess = own_password(user)
     guess.check()
@@ -255,6 +280,8 @@ def delete_account(*, user: User, password: str) -> None:
     first."""
     check_own_password(user, password)
     with transaction.atomic():
+        # Nobody hands them a company meanwhile, which would be left without an owner.
+        list(Membership.objects.select_for_update().filter(user=user).order_by("pk"))
         owned = Company.objects.select_for_update().filter(
             memberships__user=user, memberships__is_owner=True
         )

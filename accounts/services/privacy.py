@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from accounts import events
 from accounts.models import Company, Invitation, MailedToken, Purpose, User
 from craft import privacy
 from craft.events import Event, publish
-from craft.exceptions import InvalidError
+from craft.exceptions import InvalidError, NotFoundError
+from craft.files import remove_with_rows
 
 
 def export_person(user: User) -> dict[str, Any]:
@@ -45,6 +44,8 @@ def delete_company(company: Company, *, user: User, password: str) -> None:
 @transaction.atomic
 def remove_company(company: Company) -> None:
     """Every row and every file of a company. The files go once it is certain that the rows have gone."""
+    if not Company.objects.select_for_update().filter(pk=company.pk).first():
+        raise NotFoundError("There is no such company any more.")
     data = {"company_id": company.pk, "name": company.name}
     publish(Event(events.COMPANY_DELETED, company.pk, data))
     ids = _with_what_hangs_on_it(company)
@@ -53,7 +54,7 @@ def remove_company(company: Company) -> None:
         purpose=Purpose.INVITATION, subject__in=invitations
     ).delete()
     for company_id in ids:
-        transaction.on_commit(partial(_remove, _folder_of(company_id)))
+        remove_with_rows(_folder_of(company_id))
     company.delete()
 
 
@@ -70,7 +71,3 @@ def _with_what_hangs_on_it(company: Company) -> list[int]:
 def _folder_of(company_id: int) -> Path:
     """Whatever an app keeps of a company in files, it keeps below this."""
     return Path(settings.MEDIA_ROOT) / str(company_id)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -41,8 +41,9 @@ def log_in(*, email: str, password: str, code: str = "") -> SignIn:
 
 def check_password(*, email: str, password: str) -> Membership:
     """The first half. As `log_in`."""
-    password_of(normalise_email(email)).check()
-    user = authenticate(username=normalise_email(email), password=password)
+    guess = password_of(normalise_email(email))
+    guess.check()
+    user = authenticate(username=normalise_email(email), password=password, guess=guess)
     membership = _place_of(user) if isinstance(user, User) else None
     if membership is None:
         raise WrongCredentialsError("The e-mail or the password is wrong.")

@@ -27,6 +27,7 @@ class AccountViewSet(ApiViewSet):
 
     access: ClassVar[Access] = {**OWN_ACCOUNT, "export": "person"}
     is_live_only = True
+    unheld = frozenset({"password", "email", "delete_account"})
     problems: ClassVar = {
         "switch": (404,),
         "email": (409,),

@@ -32,6 +32,7 @@ class AuthViewSet(ApiViewSet):
 
     access: ClassVar[Access] = {"safe": "read", "unsafe": "public"}
     is_live_only = True
+    unheld = frozenset({"register", "login", "reset_password"})
     problems: ClassVar = {
         "register": (409,),
         "login": (401,),

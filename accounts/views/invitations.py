@@ -66,6 +66,7 @@ class AcceptanceViewSet(ApiViewSet):
     """Joining the company that one was invited to."""
 
     access = PUBLIC
+    unheld = frozenset({"accept"})
     problems: ClassVar = {"accept": (401, 409)}
 
     @extend_schema(request=AcceptanceSerializer, responses=JoinedSerializer)

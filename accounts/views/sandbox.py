@@ -17,6 +17,7 @@ class SandboxViewSet(ApiViewSet):
     """The sandbox that test keys work in."""
 
     access: ClassVar[Access] = {"safe": "read", "unsafe": "admin"}
+    unheld = frozenset({"reset"})
 
     @extend_schema(responses=SandboxSerializer)
     @action(detail=False, methods=["get"], url_path="sandbox", url_name="state")

@@ -22,6 +22,7 @@ class TwoFactorViewSet(ApiViewSet):
 
     access = OWN_ACCOUNT
     is_live_only = True
+    unheld = frozenset({"begin", "renew_recovery_codes", "disable"})
 
     @extend_schema(responses=TwoFactorSerializer)
     @action(detail=False, methods=["get"], url_path="two-factor", url_name="state")

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
 
 from craft.admin.shown import DASH, as_id, as_link, as_moment
+from craft.admin.writing import (
+    ConsoleFormSet,
+    Writer,
+    create_row,
+    delete_row,
+    update_row,
+    ways_round,
+)
 from craft.events import current_actor
+from craft.exceptions import DomainError
 from craft.fields import IdField
 
 AN_ID = re.compile(r"([a-z]+)_[0-9a-z]{26}")
@@ -93,6 +104,7 @@ class ConsoleAdmin(ModelAdmin):
     is_found_by_id_only = False
     """Rows without names of their own would drown the names that the console's search finds."""
     company_column: CompanyColumn | None = None
+    writer = Writer()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleList
@@ -132,6 +144,25 @@ class ConsoleAdmin(ModelAdmin):
             url.callback = as_operator(url.callback)
         return urls  # type: ignore[no-any-return]  # unfold is not typed
 
+    # --- Writing: all of it by the writer, see craft/admin/writing.py ---
+
+    def save_model(
+        self, request: HttpRequest, obj: models.Model, form: Any, change: bool
+    ) -> None:
+        if change:
+            update_row(self.writer, obj, form)
+        else:
+            create_row(self.writer, obj)
+
+    def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
+        delete_row(self.writer, obj)
+
+    def delete_queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[Any]
+    ) -> None:
+        for row in queryset:
+            delete_row(self.writer, row)
+
     # --- Finding rows ---
 
     def get_search_results(
@@ -170,15 +201,27 @@ class ReadOnlyAdmin(ConsoleAdmin):
         return False
 
 
+class ConsoleInline(TabularInline):
+    """Rows on the page of what they belong to; whoever lets them be changed names a form set with a writer."""
+
+    formset = ConsoleFormSet
+    extra = 0
+    hide_title = True
+
+
 def as_operator(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """What a service publishes from here says who did it."""
+    """What a service publishes from here says who did it; what it refuses, the page says."""
 
     @wraps(view)
     def acting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
             actor = replace(current_actor.get(), user_id=str(request.user.pk))
             current_actor.set(actor)
-        return view(request, *args, **kwargs)
+        try:
+            return view(request, *args, **kwargs)
+        except DomainError as error:
+            messages.error(request, error.message)
+            return redirect(request.get_full_path())
 
     return acting
 
@@ -215,3 +258,14 @@ class LogEntryAdmin(ReadOnlyAdmin):
     @admin.display
     def kind(self, entry: LogEntry) -> str:
         return entry.content_type.name if entry.content_type else DASH
+
+
+@register(Tags.admin)
+def check_writing(**_: Any) -> Iterator[CheckMessage]:
+    for model_admin in admin.site._registry.values():
+        for way in ways_round(type(model_admin), ConsoleAdmin):
+            yield Error(
+                f"{way} writes past the console's door: the companies' audit logs may not show what an operator changes there.",
+                hint="Give the admin class, or the form set of its inline (a ConsoleFormSet), a Writer of craft.admin.writing that calls a service.",
+                id="craft.E051",
+            )

@@ -20,6 +20,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "People": {
         "accounts.company": "apartment",
         "accounts.user": "group",
+        "accounts.outlet": "storefront",
+        "accounts.invitation": "forward_to_inbox",
         "accounts.apikey": "key",
     },
     "Workflows": {

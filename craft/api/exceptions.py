@@ -47,6 +47,8 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
         error, DomainError | exceptions.APIException
     ):
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
+    if rate := getattr(error, "rate", None):
+        request._request.rate = rate  # type: ignore[attr-defined]  # the headers tell of the window that refused
     if problem.status == status.HTTP_401_UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(problem, status=problem.status, headers=headers)

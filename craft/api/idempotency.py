@@ -3,7 +3,7 @@
 Ordinary calls are **held**: a row for the key, the effect and the answer commit in one transaction. Whoever comes with the same key meanwhile waits for that
 row, and after a kill there is either all of it or nothing.
 
-Calls that ask models, run workflows or read uploads must not hold a transaction (`unheld` of their viewset). There the row is committed first, the effect
+Calls that ask models, run workflows, read uploads or hash passwords must not hold a transaction (`unheld` of their viewset). There the row is committed first, the effect
 is tied to it, and the answer follows. Tied in one of two ways: the execution carries the row's id as its own unique key (`key_for_work`), or the change
 that the call publishes is noted in the row from within the change's transaction, of which only one can succeed. So whoever finds a row without an answer,
 because its process was killed, finds what was done instead of doing it again.
@@ -377,7 +377,9 @@ def replay(kept: KeptAnswer) -> HttpResponse:
 
 
 def forget_old_answers() -> int:
-    """A sweep calls this."""
+    """Every hour: no transaction for all of them, of which there may be many."""
     old = KeptAnswer.objects.filter(created_at__lt=timezone.now() - KEEP)
-    ids = list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
-    return KeptAnswer.objects.filter(pk__in=ids).delete()[0] if ids else 0
+    count = 0
+    while ids := list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        count += KeptAnswer.objects.filter(pk__in=ids).delete()[0]
+    return count

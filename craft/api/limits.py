@@ -32,7 +32,7 @@ from throttled import (
 )
 from throttled.exceptions import StoreUnavailableError
 
-from craft.api.envelopes import is_api_path
+from craft.api.envelopes import dialect_for, is_api_path
 
 if TYPE_CHECKING:
     from accounts.models import Company
@@ -90,12 +90,17 @@ def take(scope: str, windows: Sequence[Window]) -> Rate:
     return min(rates, key=lambda rate: rate.remaining / rate.limit)
 
 
-def peek(scope: str, window: Window) -> float:
-    """How many seconds until one more is had, 0 if it is now. Nothing is counted."""
+def peek(scope: str, window: Window) -> Rate:
+    """As `take` would find it. Nothing is counted."""
     state = _ask(window, lambda throttle: throttle.peek(_key(scope, window)))
     quota = window.quota
-    wait = state.reset_after - (quota.burst - 1) * quota.emission_interval
-    return float(max(0, math.ceil(wait)))
+    wait = math.ceil(state.reset_after - (quota.burst - 1) * quota.emission_interval)
+    return Rate(
+        limit=window.limit,
+        remaining=min(state.remaining, window.limit),
+        resets_at=math.ceil(time.time() + state.reset_after),
+        retry_after=wait if wait > 0 else None,
+    )
 
 
 def _take_one(scope: str, window: Window) -> Rate:
@@ -204,13 +209,22 @@ def charge_call(request: HttpRequest, company: Company | None) -> None:
         )
 
 
-def refuse_without_api_access(company: Company) -> None:
-    """Raise the 403 of a plan that comes without the API."""
+def refuse_without_api_access(
+    request: HttpRequest, company: Company, *, is_by_key: bool
+) -> None:
+    """Raise the 403 of a plan that comes without the API: of every key, and of people but where they see to their account and their plan."""
     allowance = _allowance_of()(company)
-    if not allowance.has_api_access:
-        raise PermissionDenied(
-            f"The plan {allowance.plan} has no API access. Move to another plan to use API keys."
-        )
+    if allowance.has_api_access or (not is_by_key and _is_for_every_plan(request)):
+        return
+    raise PermissionDenied(
+        f"The plan {allowance.plan} has no API access. Move to another plan to use the API."
+    )
+
+
+def _is_for_every_plan(request: HttpRequest) -> bool:
+    base = dialect_for(request.path).prefix
+    resource = request.path.removeprefix(base).strip("/").partition("/")[0]
+    return resource in settings.API_WITHOUT_PLAN
 
 
 def lets_in(request: HttpRequest, company: Company) -> bool:

@@ -60,7 +60,7 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     flat: ClassVar[frozenset[str]] = frozenset()
     """For the OpenAPI document: the actions that may answer with a `FlatResponse`."""
     unheld: ClassVar[frozenset[str]] = frozenset()
-    """The POST actions that ask models, run workflows or read uploads: they must not stand in one transaction (`craft/api/idempotency.py`)."""
+    """The POST actions that ask models, run workflows, read uploads, copy files or hash passwords: they must not stand in one transaction (`craft/api/idempotency.py`)."""
     lookup_value_regex = "[A-Za-z0-9_-]{1,64}"  # any other text is no id: a 404 before any database sees it
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
 
@@ -81,9 +81,11 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
                 raise
         else:
             charge_call(request, company)
-            is_by_key = getattr(request.auth, "kind", "") == "key"
-            if company is not None and is_by_key and self.level != "public":
-                refuse_without_api_access(company)
+            if company is not None and self.level != "public":
+                is_by_key = getattr(request.auth, "kind", "") == "key"
+                refuse_without_api_access(
+                    request._request, company, is_by_key=is_by_key
+                )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Once it is known that the caller may: a POST with a key acts once."""

@@ -5,7 +5,19 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.events import API_KEY_DELETED
-from accounts.models import ApiKey, Company, Membership, User
+from accounts.models import (
+    ApiKey,
+    AuditEntry,
+    Company,
+    Invitation,
+    MailedToken,
+    Membership,
+    Session,
+    User,
+)
+from accounts.services.companies import create_outlet
+from accounts.services.invitations import invite
+from accounts.services.sessions import open_session
 from craft.events import subscribe
 from tests.factories import PASSWORD, make_key, make_person, make_workflow
 
@@ -109,9 +121,18 @@ def test_a_member_is_taken_out_but_not_the_owner(console, alice, bob):
     assert console.post(page(alice.company), data).status_code == 302
     assert not Membership.objects.filter(pk=bob.membership.pk).exists()
     data = roles_form(alice.company, **{"memberships-0-DELETE": "on"})
-    answer = console.post(page(alice.company), data)
-    assert "taken out of it" in answer.content.decode()
+    answer = console.post(page(alice.company), data, follow=True)
+    assert "The owner can&#x27;t be removed" in answer.content.decode()
     assert Membership.objects.filter(pk=alice.membership.pk).exists()
+
+
+def test_what_a_service_refuses_changes_nothing_else_of_the_page(console, alice, bob):
+    data = roles_form(
+        alice.company, **{"memberships-0-role": "viewer", "name": "Other"}
+    )
+    answer = console.post(page(alice.company), data, follow=True)
+    assert "The owner is always an admin" in answer.content.decode()
+    assert Company.objects.get(pk=alice.company.pk).name == alice.company.name
 
 
 def test_a_page_of_many_people_asks_no_more(
@@ -211,3 +232,99 @@ def test_a_key_is_not_changed_here(console, alice):
     key = ApiKey.unscoped.get()
     assert console.post(page(key), {"name": "mine"}).status_code == 403
     assert console.get("/admin/accounts/apikey/add/").status_code == 403
+
+
+# --- What operators do is in the companies' audit logs ---
+
+
+def told(person) -> list[AuditEntry]:
+    return list(AuditEntry.objects.for_company(person.company).order_by("pk"))
+
+
+def test_what_an_operator_does_to_a_company_is_in_its_audit_log(
+    console, operator, alice, bob, charlie
+):
+    before = len(told(alice))
+    data = roles_form(
+        alice.company,
+        new_user=charlie.user.pk,
+        **{"name": "Renamed", "memberships-1-role": "admin"},
+    )
+    sent_from = {"REMOTE_ADDR": "192.0.2.7", "HTTP_USER_AGENT": "Firefox"}
+    console.post(page(alice.company), data, **sent_from)
+    data = roles_form(
+        alice.company, **{"memberships-1-DELETE": "on", "name": "Renamed"}
+    )
+    console.post(page(alice.company), data, **sent_from)
+    new = told(alice)[before:]
+    assert [(entry.type, entry.changes) for entry in new] == [
+        ("company.updated", {"name": [alice.company.name, "Renamed"]}),
+        ("user.role_changed", {"role": ["member", "admin"]}),
+        ("user.joined", {}),
+        ("user.removed", {}),
+    ]
+    assert {(entry.user_id, entry.address, entry.user_agent) for entry in new} == {
+        (operator.pk, "192.0.2.7", "Firefox")
+    }
+
+
+def test_what_an_operator_does_to_a_person_is_in_the_logs_of_all_their_companies(
+    console, operator, bob, charlie
+):
+    charlie.company.memberships.create(user=bob.user)
+    data = {
+        "email": "Robert@Example.com",
+        "full_name": bob.user.full_name,
+        "is_verified": "on",
+    }
+    for prefix in ("memberships", "memberships-2"):
+        data |= {f"{prefix}-INITIAL_FORMS": 0, f"{prefix}-TOTAL_FORMS": 0}
+    assert console.post(page(bob.user), data).status_code == 302
+    for person in (bob, charlie):
+        entry = told(person)[-1]
+        assert (entry.type, entry.user_id) == ("user.updated", operator.pk)
+        assert entry.changes == {
+            "email": [bob.user.email, "robert@example.com"],
+            "is_active": [True, False],
+            "is_verified": [False, True],
+        }
+
+
+def test_a_password_that_an_operator_sets_ends_sessions_and_is_told(
+    console, operator, bob
+):
+    open_session(bob.membership)
+    url = reverse("admin:auth_user_password_change", args=[bob.user.pk])
+    data = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+    console.post(url, data)
+    assert not Session.objects.live().filter(user=bob.user).exists()
+    types = [entry.type for entry in told(bob) if entry.user_id == operator.pk]
+    assert types == ["user.password_changed", "user.signed_out"]
+    assert PASSWORD not in "".join(entry.details for entry in told(bob))
+
+
+# --- Invitations and outlets ---
+
+
+def test_an_invitation_is_found_and_ended(console, operator, alice):
+    sent = invite(
+        company=alice.company, user=alice.user, email="new@example.com", role="member"
+    )
+    text = console.get("/admin/accounts/invitation/", {"q": "new@"}).content.decode()
+    assert "new@example.com" in text
+    assert alice.company.name in text
+    assert console.get(page(sent)).status_code == 200
+    assert console.post(page(sent), {"email": "x@example.com"}).status_code == 403
+    assert console.post(page(sent, "delete"), {"post": "yes"}).status_code == 302
+    assert not Invitation.unscoped.exists()
+    assert not MailedToken.objects.filter(subject=sent.pk, used_at=None).exists()
+    entry = told(alice)[-1]
+    assert (entry.type, entry.user_id) == ("invitation.deleted", operator.pk)
+
+
+def test_outlets_are_read_and_left_alone(console, alice):
+    outlet = create_outlet(company=alice.company, name="Dock", address="1 Quay")
+    text = console.get("/admin/accounts/outlet/", {"q": "quay"}).content.decode()
+    assert "Dock" in text
+    assert "1 Quay" in console.get(page(outlet)).content.decode()
+    assert console.post(page(outlet, "delete"), {"post": "yes"}).status_code == 403

@@ -1,5 +1,6 @@
 """The audit log: what it keeps, what it never keeps, and that nobody can quietly change it."""
 
+import base64
 import csv
 import io
 import json
@@ -24,6 +25,7 @@ from accounts.services.audit import (
     verify_part,
 )
 from craft.events import Event, publish
+from craft.vault import seal, unseal
 from tests.factories import PASSWORD, make_key, make_workflow
 
 GRAPH = {"nodes": [{"id": "begin", "type": "input"}], "edges": []}
@@ -258,7 +260,68 @@ def test_an_older_state_put_back_is_found_by_what_was_noted_elsewhere(chain, ali
 
 def test_another_installations_secret_can_not_make_entries(chain, alice, settings):
     settings.SECRET_KEY = "another"
-    assert len(verify_audit_log(alice.company).faults) > len(chain)
+    happen(alice)
+    found = verify_audit_log(alice.company)
+    assert not found.is_whole
+    assert found.untellable == found.checked - 1
+    assert "CRAFT_ENCRYPTION_KEYS" in "".join(found.faults)
+
+
+# --- Other keys ---
+
+
+def a_key(byte):
+    return base64.b64encode(bytes([byte]) * 32).decode()
+
+
+def test_a_log_is_verified_whatever_keys_it_was_written_under(chain, alice, settings):
+    ring = ""
+    for byte in (1, 2):
+        ring = f"k{byte}:{a_key(byte)},{ring}"
+        settings.ENCRYPTION_KEYS = ring.strip(",")
+        happen(alice, 2)
+        assert verify_audit_log(alice.company).is_whole
+        seal_entries()
+        assert verify_audit_log(alice.company).is_whole
+    rows().filter(pk=chain[1].pk).update(user_id="user_other")
+    assert not verify_audit_log(alice.company).is_whole
+
+
+def test_a_new_key_in_the_ring_still_seals_what_was_written_before(
+    alice, settings, chain
+):
+    happen(alice)
+    settings.ENCRYPTION_KEYS = f"k1:{a_key(1)}"
+    seal_entries()
+    assert verify_audit_log(alice.company).is_whole
+
+
+def test_the_secret_key_may_change_once_the_ring_is_written_down(
+    chain, alice, settings, capsys
+):
+    sealed = seal("JBSWY3DPEHPK3PXP", context="totp")
+    call_command("encryption_keys")
+    ring = capsys.readouterr().out.strip()
+    settings.SECRET_KEY = "another one of this installation, just as long"
+    assert not verify_audit_log(alice.company).is_whole
+    settings.ENCRYPTION_KEYS = ring
+    assert verify_audit_log(alice.company).is_whole
+    assert unseal(sealed, context="totp") == "JBSWY3DPEHPK3PXP"
+    happen(alice)
+    seal_entries()
+    assert verify_audit_log(alice.company).is_whole
+
+
+def test_a_key_that_left_the_ring_is_said_and_its_entries_are_not_called_forged(
+    chain, alice, settings
+):
+    settings.ENCRYPTION_KEYS = f"k1:{a_key(1)}"
+    settings.SECRET_KEY = "another one of this installation, just as long"
+    (missing, *_) = reversed(verify_audit_log(alice.company).faults)
+    assert "put it back" in missing
+    assert not any(
+        "was changed" in fault for fault in verify_audit_log(alice.company).faults
+    )
 
 
 # --- Sealing ---

@@ -1,7 +1,11 @@
 """Who guesses is slowed, and locks nobody out."""
 
+import time
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Purpose, Session
 from accounts.services.mail import make_token
@@ -48,6 +52,10 @@ def test_wrong_passwords_are_slowed_and_the_owner_still_gets_in_from_home(post, 
     assert 100 < int(refused["Retry-After"]) <= 180
     assert refused.json()["code"] == "RATE_LIMIT_EXCEEDED"
     assert "Try again in 3 minutes." in refused.json()["message"]
+    assert refused["X-RateLimit-Limit"] == "20"
+    assert refused["X-RateLimit-Remaining"] == "0"
+    wait = int(refused["X-RateLimit-Reset"]) - time.time()
+    assert int(refused["Retry-After"]) < wait <= 3600
     assert log_in_as(post, "ada@example.com", PASSWORD, HOME).status_code == 200
 
 
@@ -74,6 +82,13 @@ def test_who_tries_many_accounts_from_one_address_is_slowed(post, ada):
         assert answer.status_code == 401
     assert log_in_as(post, "ada@example.com", PASSWORD).status_code == 429
     assert log_in_as(post, "ada@example.com", PASSWORD, HOME).status_code == 200
+
+
+def test_whether_an_address_is_known_is_asked_once(post, ada):
+    with CaptureQueriesContext(connection) as asked:
+        log_in_as(post, "ada@example.com", "wrong")
+    sessions = [query for query in asked if "accounts_session" in query["sql"]]
+    assert len(sessions) == 1
 
 
 def test_right_passwords_do_not_count(post, ada):

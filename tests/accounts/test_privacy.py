@@ -26,7 +26,9 @@ from agents import services as agents
 from agents.models import Agent, AgentExecution
 from craft import checks
 from craft import privacy as policies
+from craft.exceptions import NotFoundError
 from craft.privacy import Erased, Impersonal, Unlinked
+from craft.tasks import clean_up
 from datasources.models import DataSource, DataTable
 from tests.factories import PASSWORD, make_key, make_person, make_token, make_workflow
 from workflows.models import Execution, Workflow
@@ -366,3 +368,19 @@ def test_files_stay_when_the_rows_could_not_go(owner, monkeypatch):
     assert (folder / "orders.parquet").exists()
     assert Invitation.objects.for_company(owner.company).exists()
     assert companies.create_outlet(company=owner.company, name="Still here")
+
+
+def test_files_of_a_company_go_though_the_process_died_once_its_rows_had_gone(owner):
+    folder = DataSource.objects.for_company(owner.company).get().folder
+    assert delete(owner).status_code == 200
+    # What was to follow the commit never came, as in a process that was killed.
+    assert folder.exists()
+    clean_up()
+    assert not folder.parent.exists()
+
+
+def test_a_company_that_is_gone_is_not_deleted_again(owner):
+    as_another_call_knows_it = Company.objects.get(pk=owner.company.pk)
+    privacy.remove_company(owner.company)
+    with pytest.raises(NotFoundError):
+        privacy.remove_company(as_another_call_knows_it)

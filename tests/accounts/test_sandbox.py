@@ -16,6 +16,7 @@ from agents.services import create_agent
 from billing.services import get_windows, set_plan
 from craft import checks, copies, egress
 from craft.copies import Copied, LeftOut
+from craft.models import KeptAnswer
 from datasources.models import DataSource, DataTable
 from tests.factories import make_key, make_workflow
 from workflows.models import Execution, Workflow, WorkflowVersion
@@ -399,7 +400,65 @@ def test_with_its_company_a_sandbox_goes_too(alice):
     assert not Agent.objects.for_company(twin).exists()
 
 
+STORING = {
+    "nodes": [
+        {"id": "start", "type": "input"},
+        {"id": "keep", "type": "store", "config": {"target": "file://reports/"}},
+    ],
+    "edges": [{"source": "start", "target": "keep"}],
+}
+
+
+def test_a_reset_removes_what_was_stored_in_the_sandbox(
+    api, alice, in_test, settings, django_capture_on_commit_callbacks
+):
+    make_workflow(alice, **STORING)
+
+    def run(client):
+        (workflow,) = client.get("/v1/workflows").json()["data"]
+        path = f"/api/v1/workflows/{workflow['id']}/execute"
+        assert client.post(path, {"input": 1}).json()["status"] == "completed"
+
+    run(api(alice))
+    run(in_test(alice))
+    live, test = (
+        settings.MEDIA_ROOT / str(company.pk) / "outputs"
+        for company in (alice.company, sandbox_of(fresh(alice)))
+    )
+    assert live.is_dir()
+    assert test.is_dir()
+    with django_capture_on_commit_callbacks(execute=True):
+        reset_sandbox(company=fresh(alice))
+    assert live.is_dir()
+    assert not test.exists()
+
+
+def test_a_reset_holds_no_transaction_for_its_key(api, alice, monkeypatch):
+    depths, outside = [], len(connection.atomic_blocks)
+    read = copies.Copying.read
+
+    def watched(self):
+        depths.append(len(connection.atomic_blocks))
+        read(self)
+
+    monkeypatch.setattr(copies.Copying, "read", watched)
+    client = api(alice)
+    answers = [client.post(RESET, HTTP_IDEMPOTENCY_KEY="k-1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert depths == [outside]
+
+
 # --- Every model says what becomes of it ---
+
+
+def test_the_machinerys_own_models_are_asked_too(monkeypatch):
+    said = {
+        key: one for key, one in copies.declarations().items() if key is not KeptAnswer
+    }
+    monkeypatch.setattr(copies, "declarations", lambda: said)
+    (error,) = checks.check_copies()
+    assert "KeptAnswer" in error.msg
 
 
 def test_a_model_that_says_nothing_fails_the_build(monkeypatch):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
@@ -11,7 +13,8 @@ from werkzeug import Response
 
 from accounts.services.companies import create_outlet
 from agents import services
-from agents.models import LOST_AFTER, Agent, AgentExecution
+from agents.models import Agent, AgentExecution
+from craft.leases import this_process
 
 AGENTS = "/api/v1/agents"
 
@@ -283,11 +286,8 @@ def test_an_execution_names_the_version_that_ran(alice, api, agent):
 
 
 def test_an_execution_whose_process_is_gone_is_failed_by_the_sweep(alice, agent):
-    lost = make_running(alice, agent)
+    lost = make_running(alice, agent, until=timezone.now() - timedelta(seconds=1))
     fresh = make_running(alice, agent)
-    AgentExecution.unscoped.filter(pk=lost.pk).update(
-        created_at=timezone.now() - LOST_AFTER - timedelta(seconds=1)
-    )
     assert services.fail_lost_executions() == 1
     lost.refresh_from_db()
     fresh.refresh_from_db()
@@ -306,7 +306,56 @@ def test_whoever_comes_second_changes_nothing(alice, agent):
     assert (execution.status, execution.response) == ("failed", "")
 
 
-def make_running(person, agent: Agent) -> AgentExecution:
+def test_while_it_runs_its_lease_is_held_and_then_let_go(
+    alice, api, agent, monkeypatch
+):
+    seen = []
+    run_turn = services.run_turn
+
+    def watched(turn):
+        (execution,) = AgentExecution.unscoped.all()
+        seen.append((execution.lease_owner, set(services.held) == {execution.pk}))
+        assert timezone.now() < execution.lease_expires_at
+        assert services.fail_lost_executions() == 0
+        return run_turn(turn)
+
+    monkeypatch.setattr(services, "run_turn", watched)
+    execute(api(alice), agent, "hi")
+    assert seen == [(this_process(), True)]
+    (execution,) = AgentExecution.unscoped.all()
+    assert (execution.lease_owner, execution.lease_expires_at) == ("", None)
+    assert not services.held
+
+
+def test_of_a_process_that_is_gone_from_this_machine_nobody_waits_for_the_lease(
+    alice, agent
+):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = this_process().rpartition("/")[0].rpartition("/")[0]
+    make_running(alice, agent, owner=f"{host}/{gone.pid}/abcd1234")
+    assert services.fail_lost_executions() == 1
+
+
+def test_an_answer_that_comes_too_late_is_a_failure(alice, api, agent, monkeypatch):
+    run_turn = services.run_turn
+
+    def slow(turn):
+        found = run_turn(turn)
+        past = timezone.now() - timedelta(seconds=1)
+        AgentExecution.unscoped.update(lease_expires_at=past)
+        assert services.fail_lost_executions() == 1
+        return found
+
+    monkeypatch.setattr(services, "run_turn", slow)
+    answer = execute(api(alice), agent, "hi")
+    assert answer.status_code == 502
+    assert AgentExecution.unscoped.get().status == "failed"
+
+
+def make_running(
+    person, agent: Agent, *, until=None, owner="elsewhere/1/abcd"
+) -> AgentExecution:
     return AgentExecution.objects.create(
         company=person.company,
         agent=agent,
@@ -314,4 +363,7 @@ def make_running(person, agent: Agent) -> AgentExecution:
         version=1,
         input="hi",
         model="craftai-1",
+        status="running",
+        lease_owner=owner,
+        lease_expires_at=until or timezone.now() + timedelta(minutes=1),
     )

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.db import connection
@@ -12,14 +13,19 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from unfold.admin import TabularInline
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, AuditEntry, Company, User
+from accounts.services.companies import create_outlet
+from accounts.services.invitations import invite
 from accounts.services.mail import queue_mail
 from agents.models import AgentExecution
 from agents.services import create_agent
-from craft.admin import ConsoleAdmin
+from billing.models import Plan
+from craft.admin import ConsoleAdmin, ConsoleInline, ReadOnlyAdmin, check_writing
 from craft.admin.navigation import GROUPS, get_navigation, search
 from craft.admin.shown import as_bytes, as_duration, as_json, as_moment, in_short
+from craft.admin.writing import ConsoleFormSet, Writer
 from craft.fields import lowest_id, new_id
 from datasources.models import DataSource, DataTable
 from tests.factories import PASSWORD, make_key, make_person, make_workflow
@@ -92,6 +98,13 @@ def make_rows(operator) -> None:
         model="craftai-1",
         status="failed",
         error={"code": "unavailable", "message": "No key."},
+    )
+    create_outlet(company=person.company, name="Dock")
+    invite(
+        company=person.company,
+        user=person.user,
+        email=f"of-{person.company.pk}@example.com",
+        role="viewer",
     )
     queue_mail(to=person.user.email, template="password_changed", context={})
     LogEntry.objects.log_actions(
@@ -311,6 +324,174 @@ def test_a_table_in_a_list_can_be_filtered_by_company(console, operator, rows):
         assert {row.company_id for row in answer.context["cl"].result_list} == {
             company_id
         }
+
+
+# --- What is written is told ---
+
+
+def other_value(bound):
+    """Something else than the field holds."""
+    field, value = bound.field, bound.value()
+    if isinstance(field, forms.BooleanField):
+        return "" if value else "on"
+    if isinstance(field, forms.ChoiceField):
+        return next(
+            str(key) for key, _ in field.choices if str(key) not in {"", str(value)}
+        )
+    if isinstance(field, forms.IntegerField):
+        return (value or 0) + 1
+    return f"x{value}"
+
+
+def sent(form):
+    return {
+        bound.html_name: "on" if bound.value() is True else bound.value()
+        for bound in form
+        if bound.value() is not None and bound.value() is not False
+    }
+
+
+def changes_of(page):
+    """What a browser sends that changes one field of this page: for each field, in the page's own form and in those of rows upon it."""
+    own, inlines = page.context["adminform"].form, page.context["inline_admin_formsets"]
+    base = sent(own)
+    for inline in inlines:
+        base |= sent(inline.formset.management_form)
+        for form in inline.formset.initial_forms:
+            base |= sent(form)
+    changeable = [own, *(form for one in inlines for form in one.formset.initial_forms)]
+    return {
+        bound.html_name: {**base, bound.html_name: other_value(bound)}
+        for form in changeable
+        for bound in form
+        if not bound.is_hidden and not bound.field.disabled
+    }
+
+
+class Written:
+    """The tables that are written to."""
+
+    def __init__(self):
+        self.tables = set()
+
+    def __call__(self, execute, sql, params, many, context):
+        if found := WRITES.match(sql):
+            self.tables.add(found[1])
+        return execute(sql, params, many, context)
+
+
+WRITES = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"')
+OWN_OF_THE_CONSOLE = re.compile("django_")
+
+
+def may_write(model, operator, rf):
+    request = rf.get("/")
+    request.user = operator
+    model_admin = admin.site._registry[model]
+    return (
+        model_admin.has_change_permission(request),
+        model_admin.has_delete_permission(request),
+    )
+
+
+def writable():
+    """All but what is only read, and what is the installation's own."""
+    return [
+        one
+        for one in registered()
+        if not isinstance(admin.site._registry[one.values[0]], ReadOnlyAdmin)
+        and one.values[0] is not Plan
+    ]
+
+
+@pytest.mark.parametrize("model", writable())
+def test_whatever_the_console_writes_is_in_the_audit_log_of_its_company(
+    console, operator, rows, model, rf
+):
+    may_change, may_delete = may_write(model, operator, rf)
+    row = (
+        model._default_manager.filter(is_staff=False).first()
+        if model is User
+        else model._default_manager.first()
+    )
+    company = getattr(row, "company", None) or Company.objects.first()
+    url = reverse(name_of(model, "change"), args=[row.pk])
+
+    def told():
+        return AuditEntry.objects.for_company(company).filter(user_id=operator.pk)
+
+    def write(url, data):
+        before, written = told().count(), Written()
+        with connection.execute_wrapper(written):
+            console.post(url, data)
+        ours = {name for name in written.tables if not OWN_OF_THE_CONSOLE.match(name)}
+        assert bool(ours) == (told().count() > before), (data, ours)
+        return bool(ours)
+
+    if may_change:
+        names = changes_of(console.get(url)).keys()
+        written = [write(url, changes_of(console.get(url))[name]) for name in names]
+        assert sum(written) >= len(written) / 2
+    if may_delete:
+        assert write(reverse(name_of(model, "delete"), args=[row.pk]), {"post": "yes"})
+
+
+class Rogue(ConsoleAdmin):
+    def delete_model(self, request, obj):
+        obj.delete()
+
+
+class RogueFormSet(ConsoleFormSet):
+    def save_new(self, form, commit=True):
+        return form.save()
+
+
+class Open(TabularInline):
+    model = DataTable
+
+
+class RogueInline(ConsoleInline):
+    formset = RogueFormSet
+
+
+class OfOpen(ConsoleAdmin):
+    inlines = [Open]
+
+
+class OfRogue(ConsoleAdmin):
+    inlines = [RogueInline]
+
+
+@pytest.mark.parametrize(
+    ("rogue", "way"),
+    [
+        (Rogue, "Rogue.delete_model"),
+        (OfOpen, "Open.formset"),
+        (OfRogue, "RogueFormSet.save_new"),
+    ],
+)
+def test_an_admin_class_that_writes_its_own_way_stops_the_start(
+    monkeypatch, rogue, way
+):
+    assert list(check_writing()) == []
+    monkeypatch.setitem(admin.site._registry, DataTable, rogue(DataTable, admin.site))
+    (error,) = check_writing()
+    assert (error.id, error.msg.split()[0]) == ("craft.E051", way)
+
+
+def test_what_no_service_tells_is_told_by_the_console(
+    console, operator, rows, monkeypatch
+):
+    """A class without a writer of its own."""
+    monkeypatch.setattr(admin.site._registry[DataSource], "writer", Writer())
+    source = DataSource.unscoped.first()
+    url = reverse(name_of(DataSource, "change"), args=[source.pk])
+    data = changes_of(console.get(url))["source_name"]
+    assert console.post(url, data).status_code == 302
+    entry = AuditEntry.objects.for_company(source.company).order_by("pk").last()
+    assert (entry.type, entry.user_id) == ("data_source.updated", operator.pk)
+    assert entry.resource_id == source.pk
+    assert entry.changes == {"source_name": ["Flights", "xFlights"]}
 
 
 # --- The overview ---

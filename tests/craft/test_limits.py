@@ -14,6 +14,7 @@ from django.test import RequestFactory
 from billing.models import Plan
 from billing.services import set_plan
 from craft.api.limits import Window, address_of, take
+from craft.urls import routes
 from tests.factories import make_token
 
 PROFILE = "/api/v1/account/profile"
@@ -147,11 +148,64 @@ def test_a_plan_without_api_access_refuses_every_key_and_says_which_plan(
     assert client.get(PROFILE).status_code == 200
 
 
-def test_without_api_access_a_person_may_still_sign_in(api, alice):
+@pytest.fixture
+def free_alice(api, alice):
+    """Signed in, in a company whose plan comes without the API."""
     set_plan(company=alice.company, slug="compliance-free")
     client = api()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {make_token(alice)}")
-    assert client.get(PROFILE).status_code == 200
+    return client
+
+
+@pytest.mark.parametrize("base", ["/api/v1", "/v1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "auth/me",
+        "account/profile",
+        "account/sessions",
+        "account/companies",
+        "account/api-keys",
+        "account/audit-log",
+        "companies/{id}",
+        "companies/{id}/users",
+        "companies/{id}/outlets",
+        "companies/{id}/invitations",
+    ],
+)
+def test_without_api_access_a_person_sees_to_their_account(
+    free_alice, alice, base, path
+):
+    path = path.format(id=alice.company.pk)
+    assert free_alice.get(f"{base}/{path}").status_code == 200
+
+
+@pytest.mark.parametrize("base", ["/api/v1", "/v1"])
+@pytest.mark.parametrize(
+    "path", ["workflows", "executions", "agents", "data-sources", "workflows/nowhere"]
+)
+def test_without_api_access_a_person_is_refused_the_resources(free_alice, base, path):
+    for answer in (free_alice.get(f"{base}/{path}"), free_alice.post(f"{base}/{path}")):
+        if answer.status_code != 405:
+            assert answer.status_code == 403
+            assert "Free (Compliance)" in answer.content.decode()
+
+
+def test_the_alias_of_a_base_path_is_no_way_round(free_alice):
+    assert free_alice.get("/api/workflows").status_code == 403
+
+
+def test_without_api_access_a_page_s_session_is_no_way_round(alice, client):
+    set_plan(company=alice.company, slug="compliance-free")
+    client.force_login(alice.user)
+    assert client.get("/v1/workflows").status_code == 403
+    assert client.get("/v1/account/profile").status_code == 200
+
+
+def test_every_resource_that_is_open_without_a_plan_is_named_once():
+    """One that comes anew is closed until somebody says otherwise."""
+    first_words = {prefix.partition("/")[0] for prefix, _, _ in routes}
+    assert set(settings.API_WITHOUT_PLAN) - {"billing"} <= first_words
 
 
 def test_api_access_is_the_plans_own_word(api, alice):

@@ -156,9 +156,14 @@ def _folders(target: str) -> list[str]:
     return folders
 
 
+def outputs_of(company_id: int) -> Path:
+    """In the company's own folder, with which they go."""
+    return Path(settings.MEDIA_ROOT, str(company_id), "outputs")
+
+
 def _write_file(company_id: int, folders: list[str], name: str, content: bytes) -> str:
     """A reader sees the whole file or none: it is written aside and then renamed."""
-    root = Path(settings.MEDIA_ROOT, "outputs", str(company_id)).resolve()
+    root = outputs_of(company_id).resolve()
     folder = root.joinpath(*folders)
     folder.mkdir(parents=True, exist_ok=True)
     if not folder.resolve().is_relative_to(root):

@@ -17,7 +17,7 @@ from craft import copies, privacy
 from craft.api.viewsets import ApiViewSet, Level
 from craft.vault import KeyRingError, read_ring
 
-ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
+ENGINES = ("craft.sqlite", "django.db.backends.postgresql")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 SECRET_LENGTH = 32
 

@@ -179,6 +179,7 @@ DATABASES = {
 }
 DATABASE_IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if DATABASE_IS_SQLITE:
+    DATABASES["default"]["ENGINE"] = "craft.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # a transaction that turns into a writer half-way fails at once with "locked"
         "timeout": 20,

@@ -949,9 +949,10 @@ def test_thousands_of_faults_are_found_soon() -> None:
 
 
 def test_a_graph_of_two_thousand_nodes_compiles_quickly() -> None:
-    definition = chain(2_000)
-    compile_graph(definition, FAKES)
-    began = time.thread_time()
-    compiled = compile_graph(definition, FAKES)
-    assert time.thread_time() - began < 0.5
+    definition, took = chain(2_000), []
+    for _ in range(4):
+        began = time.thread_time()
+        compiled = compile_graph(definition, FAKES)
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.25
     assert len(compiled.nodes) == 2_000

@@ -39,7 +39,10 @@ class StrictFilterBackend(DjangoFilterBackend):
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
         if view.action != "list":
             return queryset
-        refuse_unknown(request, view, self.get_filterset_class(view, queryset))
+        filterset_class = self.get_filterset_class(view, queryset)
+        refuse_unknown(request, view, filterset_class)
+        if not is_filtered(request, filterset_class):
+            return queryset
         try:
             return super().filter_queryset(request, queryset, view)
         except ValidationError as error:
@@ -49,7 +52,7 @@ class StrictFilterBackend(DjangoFilterBackend):
 def filter_rows(view: Any, rows: Any, filterset_class: type[FilterSet] | None) -> Any:
     """The same for a list that is nested below a resource."""
     refuse_unknown(view.request, view, filterset_class)
-    if filterset_class is None:
+    if filterset_class is None or not is_filtered(view.request, filterset_class):
         return rows
     filterset = filterset_class(
         view.request.query_params, queryset=rows, request=view.request
@@ -57,6 +60,14 @@ def filter_rows(view: Any, rows: Any, filterset_class: type[FilterSet] | None) -
     if not filterset.is_valid():
         raise QueryError(filterset.errors)
     return filterset.qs
+
+
+def is_filtered(request: Any, filterset_class: type[FilterSet] | None) -> bool:
+    """A filter set makes a form for each call, which costs more than the query that it leaves as it is."""
+    return bool(
+        filterset_class
+        and filterset_class.base_filters.keys() & request.query_params.keys()
+    )
 
 
 def refuse_unknown(

@@ -1,7 +1,10 @@
 """The base of every serializer: a typo never passes in silence, and an id in a body is looked up among the caller's own rows only."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from django.db import models
+from django.utils.functional import cached_property
 from rest_framework import serializers
 
 from craft.models import CompanyQuerySet
@@ -26,12 +29,30 @@ class StrictMixin:
                 )
         return super().to_internal_value(data)  # type: ignore[misc]  # a mixin of serializers
 
+    @cached_property
+    def _readable_fields(self) -> list[Any]:
+        """DRF looks for them anew for each row."""
+        return [field for field in self.fields.values() if not field.write_only]
+
+
+class DateTimeField(serializers.DateTimeField):
+    def to_representation(self, value: Any) -> Any:
+        """What DRF makes of a time in UTC, without asking for the zone of each."""
+        if isinstance(value, datetime) and value.tzinfo is UTC:
+            return value.isoformat().replace("+00:00", "Z")
+        return super().to_representation(value)
+
 
 class Serializer(StrictMixin, serializers.Serializer[Any]):
     pass
 
 
 class ModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: DateTimeField,
+    }
+
     def build_relational_field(self, field_name: str, relation_info: Any) -> Any:
         # DRF would look an id up among everybody's rows.
         field_class, kwargs = super().build_relational_field(field_name, relation_info)

@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig
 
 
@@ -11,3 +13,4 @@ class CraftConfig(AppConfig):
         from craft.events import subscribe_to_all
 
         subscribe_to_all(note_effect)
+        gc.enable()  # which manage.py puts off

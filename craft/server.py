@@ -3,6 +3,7 @@
 On the embedded default there is exactly one such process, and it holds the worker and the scheduler too: their broker is its memory.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -54,6 +55,7 @@ def serve(
     """
     was_served = Value("b", False, lock=False)  # a kill must not leave it locked
     connections.close_all()  # a connection must not be shared by a fork
+    gc.freeze()  # what was loaded stays, and its memory is shared by the fork as long as nobody touches it
     os.register_at_fork(after_in_child=_await_handlers)
     survives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     failures = 0

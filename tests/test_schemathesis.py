@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("standing_cast")
 
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "0"))
 SEARCH = settings(
-    max_examples=CASES or 5,
+    max_examples=CASES or 3,
     derandomize=not CASES,
     database=None,
     deadline=None,

@@ -1,16 +1,21 @@
 """Runs one node as the engine would, without an engine: config resolved, conditions compiled, everything else as given."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from workflows.engine.conditions import compile_conditions
-from workflows.engine.expressions import compile_value
+from workflows.engine.expressions import compile_value, render
+from workflows.engine.graph import GraphError, compile_graph
 from workflows.nodes import NODES
-from workflows.nodes.base import Outcome, Output
+from workflows.nodes.base import NodeError, Outcome, Output
 
 EXECUTION_ID = "exec_example"
+CATALOGUE = {kind: node() for kind, node in NODES.items()}
 
 
 @dataclass
@@ -30,11 +35,19 @@ class NodeCall:
     def evaluate(self, value: Any, **names: Any) -> Any:
         return compile_value(value).resolve({**self.scope, **names})
 
+    def render(self, text: str, escape: Callable[[str], str], **names: Any) -> str:
+        return render(text, {**self.scope, **names}, escape)
+
     def matches(
-        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
+        self,
+        conditions: list[dict[str, Any]],
+        combine: str = "all",
+        *,
+        data: Any = ...,
+        **names: Any,
     ) -> bool:
         subject = self.input if data is ... else data
-        return compile_conditions(conditions, combine)(subject, self.scope)
+        return compile_conditions(conditions, combine)(subject, {**self.scope, **names})
 
     def log(self, message: str, **data: Any) -> None:
         self.lines.append(message)
@@ -69,3 +82,26 @@ def handles_of(
     outcome = run(type, config, input, **given)
     assert isinstance(outcome, Output), outcome
     return outcome.handles
+
+
+def faults_of(type: str, config: dict) -> dict[str, str]:
+    """All faults of a graph of this one node, by their paths within its config."""
+    try:
+        compile_graph(
+            {"nodes": [{"id": "n", "type": type, "config": config}], "edges": []},
+            CATALOGUE,
+        )
+    except GraphError as error:
+        return {
+            path.removeprefix("nodes.0.config.").removeprefix("nodes.0."): sentence
+            for path, sentence in error.faults.items()
+        }
+    return {}
+
+
+def error_of(
+    type: str, config: dict | None = None, input: Any = None, **given: Any
+) -> NodeError:
+    with pytest.raises(NodeError) as caught:
+        run(type, config, input, **given)
+    return caught.value

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 import boto3
+import jsonschema_rs
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -23,13 +24,19 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from craft.egress import EgressError
-from tests.workflows.calls import EXECUTION_ID, handles_of, output_of, run
+from tests.workflows.calls import (
+    CATALOGUE,
+    EXECUTION_ID,
+    error_of,
+    faults_of,
+    handles_of,
+    output_of,
+    run,
+)
 from workflows.engine.executor import Job, Run, drive
 from workflows.engine.graph import Graph, GraphError, compile_graph, steps_to_graph
 from workflows.nodes import NODES
 from workflows.nodes.base import Node, NodeError, Output, Stop, Waiting
-
-CATALOGUE = {kind: node() for kind, node in NODES.items()}
 
 
 @pytest.fixture(scope="session")
@@ -41,29 +48,6 @@ def httpserver_listen_address() -> tuple[str, int]:
 def server(httpserver: HTTPServer, settings) -> HTTPServer:
     settings.OUTBOUND_ALLOW = [f"127.0.0.1:{httpserver.port}"]
     return httpserver
-
-
-def faults_of(type: str, config: dict) -> dict[str, str]:
-    """All faults of a graph of this one node, by their paths within its config."""
-    try:
-        compile_graph(
-            {"nodes": [{"id": "n", "type": type, "config": config}], "edges": []},
-            CATALOGUE,
-        )
-    except GraphError as error:
-        return {
-            path.removeprefix("nodes.0.config.").removeprefix("nodes.0."): sentence
-            for path, sentence in error.faults.items()
-        }
-    return {}
-
-
-def error_of(
-    type: str, config: dict | None = None, input: object = None, **given
-) -> NodeError:
-    with pytest.raises(NodeError) as caught:
-        run(type, config, input, **given)
-    return caught.value
 
 
 class NoJournal:
@@ -115,6 +99,9 @@ def test_a_node_type_is_described(kind) -> None:
     assert schema["additionalProperties"] is False
     assert all("description" in field for field in schema["properties"].values())
     assert node.raw_fields <= schema["properties"].keys()
+    other_validator = jsonschema_rs.Draft202012Validator(schema)
+    assert other_validator.is_valid(node.example["config"])
+    assert not other_validator.is_valid({"no_such_field": 1})
 
 
 @pytest.mark.parametrize("kind", sorted(NODES.keys() - {"http"}))

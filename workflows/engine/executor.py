@@ -15,14 +15,14 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from craft.exceptions import DomainError
 from workflows.engine.conditions import compile_conditions
-from workflows.engine.expressions import ExpressionError, compile_value
+from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import Edge, Graph, GraphNode
 from workflows.engine.retry import RetryPolicy
 from workflows.nodes.base import NodeError, Outcome, Output, Stop, Waiting
@@ -157,11 +157,20 @@ class NodeCall:
     def evaluate(self, value: Any, **names: Any) -> Any:
         return compile_value(value).resolve({**self._scope, **names})
 
+    def render(self, text: str, escape: Callable[[str], str], **names: Any) -> str:
+        return render(text, {**self._scope, **names}, escape)
+
     def matches(
-        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
+        self,
+        conditions: list[dict[str, Any]],
+        combine: str = "all",
+        *,
+        data: Any = ...,
+        **names: Any,
     ) -> bool:
+        scope = {**self._scope, **names} if names else self._scope
         return compile_conditions(conditions, combine)(
-            self.input if data is ... else data, self._scope
+            self.input if data is ... else data, scope
         )
 
     def log(self, message: str, **details: Any) -> None:
@@ -246,7 +255,7 @@ class Run:
         record = self._recorded.get((node.id, ""))
         if record is not None and _is_settled(node, record):
             self._settle_again(node, record)
-        elif node.node.effect == "pure":
+        elif node.node.effect == "pure" and not node.suspends:
             await self._run_node(node)
             await self._breathe()
         else:
@@ -458,11 +467,12 @@ class Run:
         if key is not None and (hit := self.journal.recall(key)) is not None:
             self.log(node.id, "answered from the cache")
             return Output(hit[0], tuple(hit[1]))
-        outcome = await (
-            node.node.run(call)
-            if node.node.effect == "pure"
-            else self._call_outside(node, step, call)
-        )
+        if node.node.effect != "pure":
+            outcome = await self._call_outside(node, step, call)
+        elif node.suspends:
+            outcome = await self._call_in_time(node, call)
+        else:
+            outcome = await node.node.run(call)
         if key is not None and node.cache and isinstance(outcome, Output):
             self.journal.remember(
                 key,
@@ -477,6 +487,9 @@ class Run:
         """The intent is committed before the call goes out, with all pure steps that led to it: a restart can't choose another way."""
         step.status = "running"
         await self._save(step)
+        return await self._call_in_time(node, call)
+
+    async def _call_in_time(self, node: GraphNode, call: NodeCall) -> Outcome:
         async with asyncio.timeout(node.timeout_seconds or DEFAULT_EFFECT_TIMEOUT):
             return await node.node.run(call)
 

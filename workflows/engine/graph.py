@@ -113,6 +113,8 @@ class GraphNode:
     """The node runs where its value is truthy."""
     cache: Mapping[str, Any] | None
     disabled: bool
+    suspends: bool
+    """It is pure, and works outside the loop."""
     _resolvable: Value = field(repr=False)
     _raw: Mapping[str, Any] = field(repr=False)
 
@@ -642,7 +644,9 @@ class _Compiler:
     def _build(self, order: list[_Draft]) -> Graph:
         nodes = {draft.id: _finished(draft) for draft in order}
         effects = any(node.node.effect != "pure" for node in nodes.values())
-        waits = any(node.type in WAITING_TYPES for node in nodes.values())
+        waits = any(
+            node.suspends or node.type in WAITING_TYPES for node in nodes.values()
+        )
         return Graph(
             nodes=MappingProxyType(nodes),
             edges=tuple(self._edges),
@@ -675,6 +679,7 @@ def _finished(draft: _Draft) -> GraphNode:
         run_if=draft.run_if,
         cache=given.get("cache"),
         disabled=given.get("disabled", False),
+        suspends=node.effect == "pure" and node.suspends(draft.config),
         _resolvable=resolvable,
         _raw=draft.raw,
     )

@@ -1,13 +1,19 @@
 """The node types. A new one is a file in this folder and a line here."""
 
+from workflows.nodes.aggregate import Aggregate
 from workflows.nodes.base import Node
 from workflows.nodes.condition import Condition
+from workflows.nodes.dedupe import Dedupe
 from workflows.nodes.delay import Delay
+from workflows.nodes.filter import Filter
 from workflows.nodes.http import Http
 from workflows.nodes.input import Input
+from workflows.nodes.limit import Limit
 from workflows.nodes.merge import Merge
 from workflows.nodes.output import Output
 from workflows.nodes.route import Route
+from workflows.nodes.sort import Sort
+from workflows.nodes.split import Split
 from workflows.nodes.stop import Stop
 from workflows.nodes.store import Store
 from workflows.nodes.switch import Switch
@@ -19,6 +25,12 @@ NODES: dict[str, type[Node]] = {
     "condition": Condition,
     "route": Route,
     "switch": Switch,
+    "filter": Filter,
+    "sort": Sort,
+    "limit": Limit,
+    "dedupe": Dedupe,
+    "split": Split,
+    "aggregate": Aggregate,
     "merge": Merge,
     "delay": Delay,
     "http": Http,

@@ -20,6 +20,7 @@ repeats with the same `call.idempotency_key`. One that is *at_most_once* never r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
@@ -99,10 +100,18 @@ class Call(Protocol):
     def evaluate(self, value: Any, **names: Any) -> Any:
         """Resolve the expressions in a raw value, with more names in scope."""
 
+    def render(self, text: str, escape: Callable[[str], str], **names: Any) -> str:
+        """The text with its expressions replaced by their values as text, each of them escaped."""
+
     def matches(
-        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
+        self,
+        conditions: list[dict[str, Any]],
+        combine: str = "all",
+        *,
+        data: Any = ...,
+        **names: Any,
     ) -> bool:
-        """Whether the conditions hold for `data`, by default the node's input."""
+        """Whether the conditions hold for `data`, by default the node's input; their expressions see the names, too."""
 
     def log(self, message: str, **details: Any) -> None:
         """A line in the execution's log."""
@@ -130,6 +139,10 @@ class Node:
     def check(self, config: dict[str, Any]) -> dict[str, str]:
         """Faults that a schema can't find, each by its path within the config. Called when a workflow is saved, after the schema has passed."""
         return {}
+
+    def suspends(self, config: dict[str, Any]) -> bool:
+        """Whether a pure node hands its work to a thread or a child process: it then runs beside the others, and has a time-out."""
+        return False
 
     async def run(self, call: Call) -> Outcome:
         raise NotImplementedError

@@ -72,7 +72,7 @@ def _table(value: Any) -> tuple[list[str], list[list[Any]]] | None:
     return None
 
 
-def _cell(value: Any) -> str:
+def as_text(value: Any) -> str:
     match value:
         case None:
             return ""
@@ -87,7 +87,7 @@ NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
 
 def _csv_cell(value: Any) -> str:
     """A text that a spreadsheet would run as a formula is marked as text."""
-    cell = _cell(value)
+    cell = as_text(value)
     if isinstance(value, str) and FORMULA.match(cell) and not NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
@@ -119,16 +119,14 @@ def write_html(value: Any) -> str:
     table = _table(value)
     if table is None:
         items = value if isinstance(value, list) else [value]
-        return "".join(f"<p>{escape(_cell(item))}</p>" for item in items)
+        return "".join(f"<p>{escape(as_text(item))}</p>" for item in items)
     columns, rows = table
     head = _html_row("th", columns) if columns else ""
     return f"<table>{head}{''.join(_html_row('td', row) for row in rows)}</table>"
 
 
 def _html_row(tag: str, cells: Iterable[Any]) -> str:
-    return (
-        f"<tr>{''.join(f'<{tag}>{escape(_cell(cell))}</{tag}>' for cell in cells)}</tr>"
-    )
+    return f"<tr>{''.join(f'<{tag}>{escape(as_text(cell))}</{tag}>' for cell in cells)}</tr>"
 
 
 def write_markdown(value: Any) -> str:
@@ -150,7 +148,7 @@ def write_markdown(value: Any) -> str:
 
 def _inline(value: Any) -> str:
     """Text within one line of Markdown that can't become mark-up."""
-    text = " ".join(_cell(value).split())
+    text = " ".join(as_text(value).split())
     if text == "---":
         return text
     return escape(re.sub(r"([\\`*_\[\]|])", r"\\\1", text), quote=False)
@@ -158,10 +156,10 @@ def _inline(value: Any) -> str:
 
 def write_text(value: Any) -> str:
     if isinstance(value, dict):
-        return "\n".join(f"{name}: {_cell(item)}" for name, item in value.items())
+        return "\n".join(f"{name}: {as_text(item)}" for name, item in value.items())
     if isinstance(value, list):
-        return "\n".join(_cell(item) for item in value)
-    return _cell(value)
+        return "\n".join(as_text(item) for item in value)
+    return as_text(value)
 
 
 # --- Trees ---
@@ -193,7 +191,7 @@ def _element(name: str, value: Any) -> str:
         case list():
             inner = "".join(_element("item", item) for item in value)
         case _:
-            inner = escape(NOT_XML.sub("", _cell(value)), quote=False)
+            inner = escape(NOT_XML.sub("", as_text(value)), quote=False)
     return f"<{name}>{inner}</{name}>" if inner else f"<{name}/>"
 
 

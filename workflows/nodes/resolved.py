@@ -60,6 +60,13 @@ def listing(call: Call, name: str) -> list[Any]:
     return value
 
 
+def flag(call: Call, name: str, *, default: bool) -> bool:
+    value = call.config.get(name, default)
+    if not isinstance(value, bool):
+        raise _wrong(name, "true or false", value)
+    return value
+
+
 def choice(call: Call, name: str, among: Iterable[str], default: str) -> str:
     value = call.config.get(name, default)
     if value not in (among := list(among)):

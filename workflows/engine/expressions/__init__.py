@@ -8,7 +8,7 @@ from workflows.engine.expressions.bounds import (
     ExpressionSyntaxError,
     MissingError,
 )
-from workflows.engine.expressions.resolvables import Value, compile_value
+from workflows.engine.expressions.resolvables import Value, compile_value, render
 
 __all__ = [
     "ExpressionError",
@@ -16,4 +16,5 @@ __all__ = [
     "MissingError",
     "Value",
     "compile_value",
+    "render",
 ]

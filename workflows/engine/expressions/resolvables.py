@@ -1,7 +1,7 @@
 """From a JSON value whose strings may hold `{{ … }}` to something that can be resolved, again and again, by any thread."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -25,6 +25,9 @@ from workflows.engine.expressions.values import (
 MAX_EXPRESSIONS = 1_000
 CACHED_STRINGS = 4_096
 LONGEST_CACHED_STRING = 2_000
+CACHED_TEMPLATES = 64
+
+Escape = Callable[[str], str]
 
 _NO_REFERENCES: Final[frozenset[tuple[str, ...]]] = frozenset()
 _PASSED_ON: Final = frozenset({dict, list, str})
@@ -101,10 +104,11 @@ def _released(result: Any, budget: Budget) -> Any:
 class _Text(Value):
     """A string with expressions in it, which renders text."""
 
-    __slots__ = ("_parts", "references")
+    __slots__ = ("_escape", "_parts", "references")
 
-    def __init__(self, parts: list[str | Compiled]) -> None:
+    def __init__(self, parts: list[str | Compiled], escape: Escape = str) -> None:
         self._parts = parts
+        self._escape = escape
         self.references = frozenset().union(
             *(part.references for part in parts if type(part) is Compiled)
         )
@@ -112,13 +116,17 @@ class _Text(Value):
     def evaluate(self, scope: Mapping[str, Any], budget: Budget) -> Any:
         text = join_texts(
             [
-                part if type(part) is str else to_text(part.run(scope, budget), budget)  # type: ignore[union-attr]
+                part if type(part) is str else self._write(part, scope, budget)  # type: ignore[arg-type]
                 for part in self._parts
             ]
         )
         budget.produce(len(text))
         check_text(text)
         return text
+
+    def _write(self, part: Compiled, scope: Mapping[str, Any], budget: Budget) -> str:
+        text = to_text(part.run(scope, budget), budget)
+        return text if self._escape is str else self._escape(text)
 
 
 class _List(Value):
@@ -217,12 +225,14 @@ def compile_text(text: str) -> Value:
     return _compile_cached(text)
 
 
+def render(text: str, scope: Mapping[str, Any], escape: Escape) -> str:
+    """The text, with each expression's value as text, escaped. It has been compiled before: it holds no fault."""
+    rendered: str = _Text(_parts_to_render(text), escape).resolve(scope)
+    return rendered
+
+
 def _compile_text(text: str) -> Value:
-    if _STATEMENT.search(text):
-        raise ExpressionSyntaxError(
-            "Statements in {% … %} are not part of the language; only expressions in {{ … }} are."
-        )
-    parts = _split(text)
+    parts = _parts_of(text)
     if len(parts) == 1:
         only = parts[0]
         return _Constant(only) if type(only) is str else _Expression(only)  # type: ignore[arg-type]
@@ -230,6 +240,17 @@ def _compile_text(text: str) -> Value:
 
 
 _compile_cached = lru_cache(maxsize=CACHED_STRINGS)(_compile_text)
+
+
+def _parts_of(text: str) -> list[str | Compiled]:
+    if _STATEMENT.search(text):
+        raise ExpressionSyntaxError(
+            "Statements in {% … %} are not part of the language; only expressions in {{ … }} are."
+        )
+    return _split(text)
+
+
+_parts_to_render = lru_cache(maxsize=CACHED_TEMPLATES)(_parts_of)
 
 
 def _split(text: str) -> list[str | Compiled]:

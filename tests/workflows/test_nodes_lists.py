@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.workflows.calls import error_of, faults_of, output_of
+from workflows.nodes import items
 
 PEOPLE = [
     {"name": "Bo", "age": 30, "at": {"city": "Rome"}},
@@ -14,8 +15,8 @@ PEOPLE = [
 ]
 
 
-def names(items: list[dict]) -> list[str]:
-    return [item["name"] for item in items]
+def names(people: list[dict]) -> list[str]:
+    return [person["name"] for person in people]
 
 
 @pytest.mark.parametrize(
@@ -103,12 +104,13 @@ def test_filter_compares_items_with_what_is_around_them() -> None:
     assert output_of("filter", either, [1, 2, 3, 4], scope=scope) == [1, 2, 3, 4]
 
 
-def test_filter_stops_when_its_time_is_up() -> None:
+def test_filter_stops_when_its_time_is_up(monkeypatch) -> None:
+    monkeypatch.setattr(items, "MAX_SECONDS", 0.1)
     conditions = [{"field": ".", "op": "matches", "value": "(a*)*(b|c){1,50}d$"}]
     began = time.process_time()
     error = error_of("filter", {"conditions": conditions}, ["ab" * 20_000] * 100_000)
     assert error.code == "over_limit"
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 1
 
 
 # --- sort ---
@@ -148,9 +150,9 @@ def test_sort_by_the_items_themselves() -> None:
 
 
 def test_sort_keeps_equal_items_in_their_order() -> None:
-    items = [{"n": n % 2, "at": n} for n in range(100)]
+    rows = [{"n": n % 2, "at": n} for n in range(100)]
     down = {"by": [{"field": "n", "direction": "desc"}]}
-    assert [item["at"] for item in output_of("sort", down, items)] == [
+    assert [item["at"] for item in output_of("sort", down, rows)] == [
         *range(1, 100, 2),
         *range(0, 100, 2),
     ]
@@ -187,8 +189,8 @@ def test_limit(config, expected) -> None:
 
 
 def test_dedupe_tells_json_values_apart() -> None:
-    items = [1, 1.0, True, "1", None, [1], [1.0], {"a": 1, "b": 2}, {"b": 2, "a": 1}]
-    assert output_of("dedupe", {}, items) == [
+    values = [1, 1.0, True, "1", None, [1], [1.0], {"a": 1, "b": 2}, {"b": 2, "a": 1}]
+    assert output_of("dedupe", {}, values) == [
         1,
         True,
         "1",
@@ -311,7 +313,7 @@ def test_aggregate_groups_by_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "items", "code"),
+    ("op", "values", "code"),
     [
         ("sum", [1, "2"], "invalid_input"),
         ("avg", [True], "invalid_input"),
@@ -320,7 +322,7 @@ def test_aggregate_groups_by_fields() -> None:
         ("join", ["x" * 600_000] * 2, "over_limit"),
     ],
 )
-def test_aggregate_says_what_it_can_not_sum_up(op, items, code) -> None:
-    error = error_of("aggregate", {"values": {"out": {"op": op}}}, items)
+def test_aggregate_says_what_it_can_not_sum_up(op, values, code) -> None:
+    error = error_of("aggregate", {"values": {"out": {"op": op}}}, values)
     assert error.code == code
     assert error.message.startswith("out")

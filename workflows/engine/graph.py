@@ -403,7 +403,8 @@ class _Compiler:
         if node.config_schema.get("properties", {}).get(key, {}).get("x-literal"):
             return
         path = f"{draft.path}.config.{key}"
-        self._compiled(draft, value, path)
+        if self._compiled(draft, value, path) is not None:
+            self._check_secrets(draft, node, {key: value})
         for where, conditions in _conditions_in(key, value):
             for fault, sentence in check_conditions(
                 conditions, f"{draft.path}.config.{where}"

@@ -11,13 +11,16 @@ from workflows.nodes.input import Input
 from workflows.nodes.limit import Limit
 from workflows.nodes.merge import Merge
 from workflows.nodes.output import Output
+from workflows.nodes.parse import Parse
 from workflows.nodes.route import Route
 from workflows.nodes.sort import Sort
 from workflows.nodes.split import Split
 from workflows.nodes.stop import Stop
 from workflows.nodes.store import Store
 from workflows.nodes.switch import Switch
+from workflows.nodes.template import Template
 from workflows.nodes.transform import Transform
+from workflows.nodes.validate import Validate
 
 NODES: dict[str, type[Node]] = {
     "input": Input,
@@ -25,6 +28,7 @@ NODES: dict[str, type[Node]] = {
     "condition": Condition,
     "route": Route,
     "switch": Switch,
+    "template": Template,
     "filter": Filter,
     "sort": Sort,
     "limit": Limit,
@@ -32,6 +36,8 @@ NODES: dict[str, type[Node]] = {
     "split": Split,
     "aggregate": Aggregate,
     "merge": Merge,
+    "parse": Parse,
+    "validate": Validate,
     "delay": Delay,
     "http": Http,
     "store": Store,

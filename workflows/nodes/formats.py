@@ -149,8 +149,10 @@ def write_markdown(value: Any) -> str:
 def _inline(value: Any) -> str:
     """Text within one line of Markdown that can't become mark-up."""
     text = " ".join(as_text(value).split())
-    if text == "---":
-        return text
+    return text if text == "---" else escape_markdown(text)
+
+
+def escape_markdown(text: str) -> str:
     return escape(re.sub(r"([\\`*_\[\]|])", r"\\\1", text), quote=False)
 
 

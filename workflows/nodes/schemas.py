@@ -6,6 +6,7 @@ which validates again what was validated) or counted. A nested `$schema` would b
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -30,10 +31,12 @@ REFUSED = frozenset(
     }
 )
 
+Fault = tuple[str, str]
 Faults = Iterable[exceptions.ValidationError]
 Keyword = Callable[[Any, Any, Any, Any], Faults | None]
 
 _steps_left: ContextVar[int] = ContextVar("steps_left")
+_is_shared: ContextVar[bool] = ContextVar("is_shared", default=False)
 
 
 def _counted(keyword: Keyword) -> Keyword:
@@ -117,17 +120,37 @@ def _keywords(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from _keywords(child)
 
 
+@contextmanager
+def one_budget() -> Iterator[None]:
+    """All that is checked within it shares the steps that one value may take."""
+    _steps_left.set(MAX_STEPS)
+    _is_shared.set(True)
+    try:
+        yield
+    finally:
+        _is_shared.set(False)
+
+
 def faults(schema: Any, value: Any) -> list[str]:
     """One sentence for each of the first faults, with its path."""
-    _steps_left.set(MAX_STEPS)
-    found: list[str] = []
+    return [sentence(fault) for fault in found(schema, value, most=MAX_FAULTS)]
+
+
+def sentence(fault: Fault) -> str:
+    path, message = fault
+    return f"{path}: {message}"[:200] if path else message[:200]
+
+
+def found(schema: Any, value: Any, *, most: int) -> list[Fault]:
+    """The first faults: where, and what."""
+    if not _is_shared.get():
+        _steps_left.set(MAX_STEPS)
+    found: list[Fault] = []
     try:
         for error in _validator(json.dumps(schema)).iter_errors(value):
             path = ".".join(str(part) for part in error.absolute_path)
-            found.append(
-                f"{path}: {error.message}"[:200] if path else error.message[:200]
-            )
-            if len(found) == MAX_FAULTS:
+            found.append((path, error.message[:200]))
+            if len(found) == most:
                 break
     except RecursionError:
         raise NodeError(

@@ -3,6 +3,8 @@
 from workflows.nodes.aggregate import Aggregate
 from workflows.nodes.base import Node
 from workflows.nodes.condition import Condition
+from workflows.nodes.crypto import Crypto
+from workflows.nodes.datetime import Datetime
 from workflows.nodes.dedupe import Dedupe
 from workflows.nodes.delay import Delay
 from workflows.nodes.filter import Filter
@@ -12,6 +14,7 @@ from workflows.nodes.limit import Limit
 from workflows.nodes.merge import Merge
 from workflows.nodes.output import Output
 from workflows.nodes.parse import Parse
+from workflows.nodes.respond import Respond
 from workflows.nodes.route import Route
 from workflows.nodes.sort import Sort
 from workflows.nodes.split import Split
@@ -38,9 +41,12 @@ NODES: dict[str, type[Node]] = {
     "merge": Merge,
     "parse": Parse,
     "validate": Validate,
+    "datetime": Datetime,
+    "crypto": Crypto,
     "delay": Delay,
     "http": Http,
     "store": Store,
     "output": Output,
+    "respond": Respond,
     "stop": Stop,
 }

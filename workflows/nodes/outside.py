@@ -15,11 +15,13 @@ JOB = "workflows.runner.carry_out"
 LIMITS = Limits(seconds=5, memory_bytes=256 * MB, file_bytes=0, open_files=32)
 
 
-async def do(job: str, *, limits: Limits = LIMITS, code: str, **payload: Any) -> Any:
+async def do(
+    job: str, *, limits: Limits | None = None, code: str, **payload: Any
+) -> Any:
     """The result of a job of `workflows.runner`. What it refuses is an error with this code."""
     try:
         return await asyncio.to_thread(
-            sandbox.run, JOB, {"job": job, **payload}, limits=limits
+            sandbox.run, JOB, {"job": job, **payload}, limits=limits or LIMITS
         )
     except OverLimitError as error:
         raise NodeError(error.message, code="over_limit") from None

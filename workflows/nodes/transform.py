@@ -2,9 +2,22 @@
 
 from typing import Any
 
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from workflows.nodes import outside
 from workflows.nodes.base import Call, Node, NodeError, Output
 from workflows.nodes.formats import FORMATS, parse_json, write
-from workflows.nodes.resolved import choice, kind_of, listing, mapping
+from workflows.nodes.resolved import (
+    choice,
+    is_expression,
+    kind_of,
+    listing,
+    mapping,
+    text,
+)
+
+MAX_QUERY = 1_000
 
 
 class Transform(Node):
@@ -31,6 +44,12 @@ class Transform(Node):
             "expression": {
                 "description": "The whole output, instead of keep, rename and set."
             },
+            "query": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_QUERY,
+                "description": "A JMESPath query on the input, such as `orders[?paid].id`: the whole output, instead of keep, rename, set and expression.",
+            },
             "format": {
                 "enum": list(FORMATS),
                 "description": "Writes the result as text of this format; `json` reads a text as JSON and leaves anything else as it is.",
@@ -49,24 +68,50 @@ class Transform(Node):
     }
 
     def check(self, config: dict[str, Any]) -> dict[str, str]:
-        if "expression" not in config:
-            return {}
-        return {
-            name: "`expression` is the whole output: leave this out, or the expression."
-            for name in ("keep", "rename", "set")
-            if name in config
-        }
+        for whole, others in (
+            ("query", ("keep", "rename", "set", "expression")),
+            ("expression", ("keep", "rename", "set")),
+        ):
+            if whole in config:
+                faults = {
+                    name: f"`{whole}` is the whole output: leave this out, or the {whole}."
+                    for name in others
+                    if name in config
+                }
+                if whole == "query" and not is_expression(config["query"]):
+                    faults |= _query_faults(config["query"])
+                return faults
+        return {}
+
+    def suspends(self, config: dict[str, Any]) -> bool:
+        return "query" in config
 
     async def run(self, call: Call) -> Output:
-        value = (
-            call.config["expression"] if "expression" in call.config else _shaped(call)
-        )
+        if "query" in call.config:
+            query = text(call, "query")
+            if len(query) > MAX_QUERY:
+                raise NodeError("The query is too long.", code="invalid_config")
+            value = await outside.do(
+                "query", code="invalid_input", query=query, value=call.input
+            )
+        elif "expression" in call.config:
+            value = call.config["expression"]
+        else:
+            value = _shaped(call)
         if "format" not in call.config:
             return Output(value)
         format = choice(call, "format", FORMATS, "json")
         if format == "json":
             return Output(parse_json(value) if isinstance(value, str) else value)
         return Output(write(value, format))
+
+
+def _query_faults(query: str) -> dict[str, str]:
+    try:
+        jmespath.compile(query)
+    except (JMESPathError, ValueError, RecursionError) as error:
+        return {"query": f"This is no JMESPath query: {str(error)[:200]}"}
+    return {}
 
 
 def _shaped(call: Call) -> Any:

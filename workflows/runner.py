@@ -42,48 +42,77 @@ def rehearse() -> None:
 
 # --- JavaScript ---
 
+# What a program finds around it, and how it is called: both run in the program's own world, so nothing that they hold is more than it may have.
+JAVASCRIPT_BEGINNING = """
+globalThis.__lines = [];
+globalThis.console = {log: (...values) => {
+  if (__lines.length < 20) {
+    __lines.push(values.map((value) => typeof value === 'string' ? value : JSON.stringify(value)).join(' ').slice(0, 2000));
+  }
+}};
+"""
 JAVASCRIPT_ENDING = """
 (() => {
   const given = JSON.parse(%s);
-  globalThis.__answer = undefined;
-  const told = (kind) => (value) => {
-    globalThis.__answer = JSON.stringify(kind === 'value' ? {value: value === undefined ? null : value} : {error: String(value)});
+  const tell = (key) => (value) => {
+    globalThis.__answer = JSON.stringify({[key]: key === 'value' ? (value === undefined ? null : value) : String(value), lines: __lines});
   };
-  Promise.resolve(main(given.input, given.variables)).then(told('value')).catch(told('error'));
+  return Promise.resolve(main(given.input, given.variables)).then(tell('value')).catch(tell('error'));
 })()
 """
 
 
-def run_javascript(payload: dict[str, Any]) -> Any:
-    """The value of `main(input, variables)`."""
+def run_javascript(payload: dict[str, Any]) -> dict[str, Any]:
+    """`{value, lines}`: what `main(input, variables)` gives, and what was logged; or `{over_limit}`."""
     context = quickjs.Context()
     context.set_memory_limit(payload["memory_bytes"])
     context.set_max_stack_size(MAX_STACK_BYTES)
     context.set_time_limit(payload["seconds"])
-    given = json.dumps(json.dumps(payload["given"]))
     try:
-        context.eval(payload["code"])
-        context.eval(JAVASCRIPT_ENDING % given)
+        context.eval(JAVASCRIPT_BEGINNING)
+        context.eval(payload["program"])
+        context.eval(JAVASCRIPT_ENDING % json.dumps(payload["given"]))
         while context.execute_pending_job():
             pass
         answer = context.eval("globalThis.__answer")
     except quickjs.JSException as error:
+        if limit := _limit_in(str(error), payload):
+            return {"over_limit": limit}
         raise InvalidError(_reason(error)) from None
     if not isinstance(answer, str):
-        raise InvalidError("main never answered: what it waits for does not come.")
+        raise InvalidError("main never answers: what it waits for does not come.")
     if len(answer) > MAX_RESULT:
-        raise InvalidError(f"It answers more than {MAX_RESULT:,} characters.")
+        return {"over_limit": f"It answers more than {MAX_RESULT:,} characters."}
     told = json.loads(answer)
-    if "error" in told:
-        raise InvalidError(str(told["error"])[:500])
-    return told.get("value")
+    if not isinstance(told, dict) or "value" not in told:
+        reason = str(told.get("error") if isinstance(told, dict) else "")
+        if limit := _limit_in(reason, payload):
+            return {"over_limit": limit}
+        raise InvalidError(reason[:500] or "main gives what JSON does not know.")
+    return {"value": told["value"], "lines": _texts(told.get("lines"))}
+
+
+def _limit_in(text: str, payload: dict[str, Any]) -> str:
+    if "interrupted" in text:
+        return f"It takes longer than {payload['seconds']:g} seconds."
+    # Where there is no memory left even for an error, QuickJS throws null.
+    if "out of memory" in text or "string too long" in text or text.strip() == "null":
+        return f"It needs more than {payload['memory_bytes'] // 2**20} MB of memory."
+    return ""
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, and the lines of the code that led there."""
-    text = str(error).replace("InternalError: interrupted", "It takes too long.")
-    text = text.replace("<input>", "code").replace("    at ", "at ")
-    return "; ".join(line for line in text.splitlines()[:4] if "<eval>" not in line)
+    """What went wrong, and where in the program."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    where = [line for line in lines[1:] if "<input>" in line][:1]
+    return "; ".join([*lines[:1], *where]).replace("<input>", "code")[:500]
+
+
+def _texts(lines: Any) -> list[str]:
+    """The program may have changed how its lines are kept."""
+    if not isinstance(lines, list):
+        return []
+    return [line[:2_000] for line in lines[:20] if isinstance(line, str)]
 
 
 # --- JMESPath ---

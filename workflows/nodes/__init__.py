@@ -2,6 +2,7 @@
 
 from workflows.nodes.aggregate import Aggregate
 from workflows.nodes.base import Node
+from workflows.nodes.code import Code
 from workflows.nodes.condition import Condition
 from workflows.nodes.crypto import Crypto
 from workflows.nodes.datetime import Datetime
@@ -43,6 +44,7 @@ NODES: dict[str, type[Node]] = {
     "validate": Validate,
     "datetime": Datetime,
     "crypto": Crypto,
+    "code": Code,
     "delay": Delay,
     "http": Http,
     "store": Store,

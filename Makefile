@@ -71,12 +71,14 @@ lint: $(READY_DEV) ## Check format, lint, types, imports, settings, migrations a
 	@$(BIN)/python manage.py check
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py openapi --check
+	@$(BIN)/python manage.py document_nodes --check
 
 fix: $(READY_DEV) ## Format, and mend what lint can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-openapi: $(READY) ## Write the OpenAPI documents anew
+openapi: $(READY) ## Write the OpenAPI documents and the page of node types anew
 	@$(BIN)/python manage.py openapi
+	@$(BIN)/python manage.py document_nodes
 
 bench: $(READY_DEV) ## Measure: executions and requests per second, latencies, memory, on SQLite and on PostgreSQL; and whether sign-in tells who exists
 	@env -u DATABASE_URL $(BIN)/python -m tests.bench

@@ -15,6 +15,9 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from workflows.management.commands import document_nodes
+from workflows.nodes import NODES
+
 ROOT = Path(settings.BASE_DIR)
 PAGES = [
     ROOT / "README.md",
@@ -56,6 +59,19 @@ def test_every_setting_is_described_once_and_no_other() -> None:
     described = variables_of_page()
     assert len(described) == len(set(described))
     assert set(described) == variables_of_settings()
+
+
+# --- Node types ---
+
+
+def test_every_node_type_is_described_as_it_is_with_its_example() -> None:
+    text = (ROOT / "docs/nodes.md").read_text(encoding="utf-8")
+    assert text == document_nodes.page()
+    described = re.findall(r"^### (\w+)$", text, re.MULTILINE)
+    assert sorted(described) == sorted(NODES)
+    shown = [json.loads(block) for kind, block in blocks_of(ROOT / "docs/nodes.md")]
+    assert len(shown) == len(NODES)
+    assert all(node.example in shown for node in NODES.values())
 
 
 # --- Links ---

@@ -79,6 +79,16 @@ class Outside(Add):
         return Output({"sent": call.input})
 
 
+class Aside(Outside):
+    """A pure node that works outside the loop."""
+
+    type = "aside"
+    effect = "pure"
+
+    def suspends(self, config):
+        return config.get("suspends", True)
+
+
 class OnceOnly(Outside):
     type = "once"
     effect = "at_most_once"
@@ -123,6 +133,7 @@ CATALOGUE = {
         Collect,
         Outside,
         OnceOnly,
+        Aside,
         Break,
         Finish,
         Until,
@@ -498,6 +509,42 @@ def test_a_node_takes_no_longer_than_its_timeout(outside):
         compiled([node("o", "outside", timeout_seconds=0.05)], [], catalogue)
     )
     assert ending.error["code"] == "timeout"
+
+
+@pytest.fixture
+def aside():
+    return Aside()
+
+
+def suspending(aside, *, seconds=0.02, timeout=None) -> Graph:
+    aside.seconds = seconds
+    more = {"timeout_seconds": timeout} if timeout else {}
+    return compiled(
+        [node("in", "collect"), node("a", "aside", **more), node("b", "aside", **more)],
+        [edge("in", "a"), edge("in", "b")],
+        {**CATALOGUE, "aside": aside},
+    )
+
+
+def test_pure_nodes_that_suspend_run_beside_each_other(aside):
+    graph = suspending(aside)
+    assert not graph.is_instant
+    assert not graph.has_effects
+    run, ending = execute(graph)
+    assert ending.status == "completed"
+    assert aside.most_at_once == 2
+    assert run.journal.writes == []
+
+
+def test_whether_a_node_suspends_follows_from_its_config(aside):
+    catalogue = {**CATALOGUE, "aside": aside}
+    config = {"suspends": False}
+    assert compiled([node("a", "aside", config)], [], catalogue).is_instant
+
+
+def test_pure_nodes_that_suspend_have_a_timeout(aside):
+    _, ending = execute(suspending(aside, seconds=5, timeout=0.02))
+    assert (ending.status, ending.error["code"]) == ("failed", "timeout")
 
 
 def test_cancel_breaks_off_a_call_in_flight(outside):

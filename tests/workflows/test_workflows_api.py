@@ -4,6 +4,7 @@ import pytest
 
 from tests.factories import make_workflow
 from workflows.models import Execution, Workflow
+from workflows.nodes import NODES
 from workflows.services import executions
 
 DOCUMENT_000 = {
@@ -479,10 +480,14 @@ def test_the_catalogue_of_nodes(caller):
         node["type"]: node
         for node in caller.get("/v1/workflows/node-types").json()["data"]
     }
-    words = "input transform condition route switch merge delay http store output stop"
-    assert set(words.split()) <= set(nodes)
+    assert nodes.keys() == NODES.keys()
+    for kind, node in nodes.items():
+        assert node["summary"] == NODES[kind].summary
+        assert node["family"] == NODES[kind].family
+        assert node["example"] == NODES[kind].example
+        assert node["config_schema"]["additionalProperties"] is False
     assert nodes["http"]["effect"] == "effect"
-    assert nodes["transform"]["config_schema"]["additionalProperties"] is False
+    assert nodes["condition"]["handles"] == ["true", "false"]
 
 
 def test_another_companys_executions_are_not_there(api, alice, charlie):

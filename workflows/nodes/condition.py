@@ -21,7 +21,7 @@ CONDITIONS: dict[str, Any] = {
             "field": {
                 "type": "string",
                 "minLength": 1,
-                "description": "A dotted path into the node's input, such as `order.total`.",
+                "description": "A dotted path into the node's input (for `filter`, into the item), such as `order.total`.",
             },
             "op": {"enum": OPERATORS, "description": "How to compare."},
             "value": {

@@ -211,6 +211,7 @@ CRAFT_LIGHT_CALLS = [  # see craft/api/light.py
 ]
 CRAFT_WARM_UPS = [  # what a server process does once it answers, and before somebody waits for it
     "datasources.services.warm_up",
+    "workflows.nodes.outside.warm_up",
     "agents.llm.warm_up",
 ]
 

@@ -1,5 +1,7 @@
 """Workflows over the wire, as documents 000, 003 and 004 show them."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.factories import make_workflow
@@ -502,3 +504,75 @@ def test_another_companys_executions_are_not_there(api, alice, charlie):
     assert caller.get(f"/v1/executions/{execution.pk}").status_code == 404
     assert caller.post(f"/v1/executions/{execution.pk}/cancel").status_code == 404
     assert caller.get("/v1/executions").json()["data"] == []
+
+
+PROCESSING = {
+    "name": "Orders",
+    "nodes": [
+        {"id": "in", "type": "input"},
+        {"id": "rows", "type": "parse", "config": {"format": "csv"}},
+        {
+            "id": "priced",
+            "type": "code",
+            "config": {
+                "code": "def main(input, variables):\n    return [{'sku': row['sku'], 'total': float(row['net']) * variables['rate']} for row in input]\n"
+            },
+        },
+        {
+            "id": "dear",
+            "type": "filter",
+            "config": {"conditions": [{"field": "total", "op": "gte", "value": 20}]},
+        },
+        {
+            "id": "sum",
+            "type": "aggregate",
+            "config": {"values": {"total": {"op": "sum", "field": "total"}}},
+        },
+        {
+            "id": "page",
+            "type": "template",
+            "config": {"template": "# {{ input.total }}", "format": "markdown"},
+        },
+        {
+            "id": "answer",
+            "type": "respond",
+            "config": {"status": 201, "body": {"page": "{{ input }}"}},
+        },
+    ],
+    "edges": [
+        {"source": source, "target": target}
+        for source, target in pairwise(
+            ["in", "rows", "priced", "dear", "sum", "page", "answer"]
+        )
+    ],
+    "variables": {"rate": 2},
+}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_data_is_read_reckoned_with_and_answered(caller, mode):
+    workflow_id = create(caller, PROCESSING)["data"]["id"]
+    given = {"input": "sku,net\na,5\nb,10\nc,20.5\n", "mode": mode}
+    answer = caller.post(f"/v1/workflows/{workflow_id}/execute", given).json()["data"]
+    if mode == "async":
+        drain()
+        answer = caller.get(f"/v1/executions/{answer['execution_id']}").json()["data"]
+    assert answer["status"] == "completed", answer["error"]
+    assert answer["output"] == {
+        "status": 201,
+        "headers": {},
+        "body": {"page": "<h1>61.0</h1>\n"},
+    }
+    assert [step["status"] for step in answer["steps"]] == ["completed"] * 7
+
+
+def test_a_program_that_fails_is_the_steps_error(caller):
+    code = {"code": "def main(input, variables):\n    return input['x']\n"}
+    graph = {"name": "Code", "nodes": [{"id": "c", "type": "code", "config": code}]}
+    workflow_id = create(caller, graph)["data"]["id"]
+    answer = caller.post(
+        f"/v1/workflows/{workflow_id}/execute", {"input": {}, "mode": "sync"}
+    ).json()["data"]
+    assert (answer["status"], answer["error"]["code"]) == ("failed", "code_failed")
+    assert "KeyError" in answer["error"]["message"]
+    assert "line 2" in answer["error"]["message"]

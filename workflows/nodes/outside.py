@@ -15,6 +15,11 @@ JOB = "workflows.runner.carry_out"
 LIMITS = Limits(seconds=5, memory_bytes=256 * MB, file_bytes=0, open_files=32)
 
 
+def warm_up() -> None:
+    """Have the parent of child processes import what the first job would otherwise wait for."""
+    sandbox.warm_up(JOB)
+
+
 async def do(
     job: str, *, limits: Limits | None = None, code: str, **payload: Any
 ) -> Any:

@@ -39,15 +39,16 @@ class NodeCall:
         return render(text, {**self.scope, **names}, escape)
 
     def matches(
-        self,
-        conditions: list[dict[str, Any]],
-        combine: str = "all",
-        *,
-        data: Any = ...,
-        **names: Any,
+        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
     ) -> bool:
         subject = self.input if data is ... else data
-        return compile_conditions(conditions, combine)(subject, {**self.scope, **names})
+        return compile_conditions(conditions, combine)(subject, self.scope)
+
+    def matcher(
+        self, conditions: list[dict[str, Any]], combine: str = "all"
+    ) -> Callable[..., bool]:
+        check = compile_conditions(conditions, combine)
+        return lambda value, **names: check(value, {**self.scope, **names})
 
     def log(self, message: str, **data: Any) -> None:
         self.lines.append(message)

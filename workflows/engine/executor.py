@@ -161,17 +161,17 @@ class NodeCall:
         return render(text, {**self._scope, **names}, escape)
 
     def matches(
-        self,
-        conditions: list[dict[str, Any]],
-        combine: str = "all",
-        *,
-        data: Any = ...,
-        **names: Any,
+        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
     ) -> bool:
-        scope = {**self._scope, **names} if names else self._scope
         return compile_conditions(conditions, combine)(
-            self.input if data is ... else data, scope
+            self.input if data is ... else data, self._scope
         )
+
+    def matcher(
+        self, conditions: list[dict[str, Any]], combine: str = "all"
+    ) -> Callable[..., bool]:
+        check = compile_conditions(conditions, combine)
+        return lambda value, **names: check(value, {**self._scope, **names})
 
     def log(self, message: str, **details: Any) -> None:
         self._run.log(self._step.node_id, message, **details)

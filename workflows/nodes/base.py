@@ -104,14 +104,14 @@ class Call(Protocol):
         """The text with its expressions replaced by their values as text, each of them escaped."""
 
     def matches(
-        self,
-        conditions: list[dict[str, Any]],
-        combine: str = "all",
-        *,
-        data: Any = ...,
-        **names: Any,
+        self, conditions: list[dict[str, Any]], combine: str = "all", *, data: Any = ...
     ) -> bool:
-        """Whether the conditions hold for `data`, by default the node's input; their expressions see the names, too."""
+        """Whether the conditions hold for `data`, by default the node's input."""
+
+    def matcher(
+        self, conditions: list[dict[str, Any]], combine: str = "all"
+    ) -> Callable[..., bool]:
+        """For many values: `matcher(…)(value, item=…)` says whether the conditions hold for it, with more names in scope."""
 
     def log(self, message: str, **details: Any) -> None:
         """A line in the execution's log."""

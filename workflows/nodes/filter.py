@@ -36,14 +36,13 @@ class Filter(Node):
     }
 
     async def run(self, call: Call) -> Output:
-        conditions = call.config["conditions"]
         combine = choice(call, "combine", ("all", "any"), "all")
+        matches = call.matcher(call.config["conditions"], combine)
         keeps = choice(call, "keep", ("matching", "others"), "matching") == "matching"
         return Output(
             [
                 item
                 for index, item in enumerate(bounded(items_of(call)))
-                if call.matches(conditions, combine, data=item, item=item, index=index)
-                == keeps
+                if matches(item, item=item, index=index) == keeps
             ]
         )

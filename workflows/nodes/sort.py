@@ -85,7 +85,7 @@ class Sort(Node):
 
     async def run(self, call: Call) -> Output:
         items = items_of(call)
-        for key in reversed(listing(call, "by") or ["."]):
+        for key in bounded(reversed(listing(call, "by") or ["."])):
             items = _sorted(items, {"field": key} if isinstance(key, str) else key)
         return Output(items)
 

@@ -330,7 +330,7 @@ class Doorbell:
     """Tells the workers that there is work. Many rings become one message, no caller waits for the broker, and a ring that gets lost costs a sweep's time."""
 
     def __init__(
-        self, ring: Callable[[], object], *, pause_seconds: float = 0.01
+        self, ring: Callable[[], object], *, pause_seconds: float = 0.05
     ) -> None:
         self._ring = ring
         self._pause_seconds = pause_seconds

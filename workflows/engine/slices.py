@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -127,8 +127,54 @@ class HeldHere:
             self.cancel(execution_id)
 
 
+class Gate:
+    """Lets few threads of this process look for work. Who is turned away need not come again: one of those inside looks once more before it leaves, and
+    one that waits for the outside world is woken to look now."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._is_asked = False
+        self._pieces: set[Slice] = set()
+
+    def enter(self) -> bool:
+        with self._lock:
+            if self._inside < self._most:
+                self._inside += 1
+                return True
+            self._is_asked = True
+            for piece in self._pieces:
+                piece.wake()
+            return False
+
+    def leave(self) -> bool:
+        """False when somebody was turned away since the last look: then it is not left."""
+        with self._lock:
+            if self._is_asked:
+                self._is_asked = False
+                return False
+            self._inside -= 1
+            return True
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._inside -= 1
+
+    @contextlib.contextmanager
+    def waking(self, piece: Slice) -> Iterator[None]:
+        with self._lock:
+            self._pieces.add(piece)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pieces.discard(piece)
+
+
 held_here = HeldHere()
 isolation = Isolation()
+gate = Gate(most=2)
 keeper = Keeper(
     Execution,
     held=held_here.ids,
@@ -150,8 +196,9 @@ class Slice:
     """One batch on its way. Also the journal of its runs."""
 
     def __init__(self) -> None:
-        self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._open: dict[Run, Execution] = {}
+        self._is_woken = False
 
     # --- As the journal, on the loop ---
 
@@ -239,13 +286,21 @@ class Slice:
         held_here.add(execution, run)
         asyncio.run_coroutine_threadsafe(self._carry(run), engine_loop())
 
+    def wake(self) -> None:
+        """There is new work: whoever serves this until some time may look for it now. May be called from any thread."""
+        self._requests.put(None)
+
     def serve(self, *, until: float | None = None, while_doubted: bool = False) -> bool:
-        """Commit what the runs ask for until all have ended (True) or the time (monotonic seconds) is up, or, if asked, until none is doubted."""
+        """Commit what the runs ask for until all have ended (True) or the time (monotonic seconds) is up or it is woken, or, if asked, until none is
+        doubted."""
         while self._open and (self.is_doubted or not while_doubted):
             requests = self._collect(until)
             if not requests and until is not None and time.monotonic() >= until:
                 return False
             self._commit(requests)
+            if self._is_woken and until is not None:
+                self._is_woken = False
+                return not self._open
         return not self._open
 
     def finish(self) -> None:
@@ -260,12 +315,13 @@ class Slice:
 
     def _collect(self, until: float | None) -> list[_Request]:
         timeout = None if until is None else max(0.0, until - time.monotonic())
-        requests = []
+        found = []
         with contextlib.suppress(Empty):
-            requests.append(self._requests.get(timeout=timeout))
-            while len(requests) < MAX_WRITES:
-                requests.append(self._requests.get_nowait())
-        return requests
+            found.append(self._requests.get(timeout=timeout))
+            while len(found) < MAX_WRITES:
+                found.append(self._requests.get_nowait())
+        self._is_woken = self._is_woken or None in found
+        return [request for request in found if request is not None]
 
     def _commit(self, requests: Sequence[_Request]) -> None:
         kept = _keep([request.write for request in requests if request.write])
@@ -335,6 +391,20 @@ def broken() -> Ending:
 
 def run_due(*, most: int = MAX_CLAIM) -> int:
     """Claim what is due and carry it as far as it goes, for one slice at the most. Returns how many executions were claimed."""
+    claimed = 0
+    if not gate.enter():
+        return claimed
+    try:
+        claimed += _run_slice(most)
+        while not gate.leave():
+            claimed += _run_slice(most)
+    except BaseException:
+        gate.give_up()
+        raise
+    return claimed
+
+
+def _run_slice(most: int) -> int:
     _at_work_since(os.getpid())
     until = time.monotonic() + SLICE_SECONDS
     claimed = 0
@@ -357,13 +427,14 @@ def run_batch(most: int, until: float) -> int:
     claimed = 0
     with isolation.shared():
         piece = Slice()
-        while not (time.monotonic() >= until or isolation.is_asked_for or stopping):
-            found = claim_for(piece, most)
-            claimed += len(found)
-            piece.begin(found)
-            if not piece.open and not found:
-                break
-            piece.serve(until=min(until, time.monotonic() + TOP_UP_SECONDS))
+        with gate.waking(piece):
+            while not (time.monotonic() >= until or isolation.is_asked_for or stopping):
+                found = claim_for(piece, most)
+                claimed += len(found)
+                piece.begin(found)
+                if not piece.open and not found:
+                    break
+                piece.serve(until=min(until, time.monotonic() + TOP_UP_SECONDS))
         piece.finish()
     return claimed
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.db import connection, transaction
 from rest_framework.test import APIClient
@@ -248,6 +249,7 @@ def _nothing_left_behind() -> Iterator[None]:
     limits._store.cache_clear()
     limits.outage.end()
     billing._allowances.clear()
+    ContentType.objects.clear_cache()
     cache.clear()
     if settings.MEDIA_ROOT.exists():
         shutil.rmtree(settings.MEDIA_ROOT)

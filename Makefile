@@ -48,13 +48,14 @@ shell: $(READY) ## A Python shell with the models at hand
 
 # --- Develop ---
 
+test: export CRAFT_TEST_SPLIT = 1# what needs to be asked once is asked in one of the two runs
 test: test-sqlite test-postgres ## Run all tests: on SQLite, then on PostgreSQL and Redis of their own
 
-test-sqlite: $(READY_DEV) ## Run the tests on SQLite
+test-sqlite: $(READY_DEV) ## Run the tests on SQLite alone, all of them
 	@printf '\n\033[1mTests on SQLite\033[0m\n'
 	@env -u DATABASE_URL -u REDIS_URL $(PYTEST) $(ARGS)
 
-test-postgres: $(READY_DEV) ## Run the tests on a private PostgreSQL and Redis
+test-postgres: $(READY_DEV) ## Run the tests on a private PostgreSQL and Redis alone, all of them
 	@printf '\n\033[1mTests on PostgreSQL and Redis\033[0m\n'
 	@$(BIN)/python -m tests.servers $(PYTEST) $(ARGS)
 

@@ -57,16 +57,17 @@ SERVICE_FREE = tuple(
         "workflows/test_expressions",
         "workflows/test_graph",
         "workflows/test_nodes",
+        "workflows/test_nodes_code",
+        "workflows/test_nodes_lists",
+        "workflows/test_nodes_texts",
+        "workflows/test_nodes_values",
         "workflows/test_retry",
     )
 )
-"""What in these asks for no rows knows neither the database nor the broker: it runs with the embedded default only."""
+"""What in these asks for no rows knows neither the database nor the broker."""
 
-
-ABOVE_THE_DATABASE = (
-    "tests/accounts/test_pages.py::",
+ONLY_EMBEDDED = (
     "tests/test_browser.py::",
-    "tests/test_route_matrix.py::",
     *(
         f"tests/test_api_contract.py::{name}["
         for name in (
@@ -74,47 +75,50 @@ ABOVE_THE_DATABASE = (
             "test_a_body_that_is_no_json_is_refused",
             "test_a_body_that_is_no_object_is_refused",
             "test_a_body_that_is_too_large_is_refused",
-            "test_a_key_needs_the_permission",
-            "test_an_unknown_field_is_named",
-            "test_an_unknown_method_is_not_allowed",
             "test_a_head_is_a_get_without_its_body",
+            "test_a_key_needs_the_permission",
             "test_a_role_must_be_high_enough",
             "test_a_text_that_is_no_id_is_not_found",
+            "test_an_unknown_field_is_named",
+            "test_an_unknown_method_is_not_allowed",
             "test_bad_paging_is_refused",
             "test_every_answer_carries_its_headers",
+            "test_every_post_says_that_it_takes_a_key",
             "test_everybody_may_make_a_public_call",
             "test_nobody_is_let_in_without_a_key",
-            "test_every_post_says_that_it_takes_a_key",
             "test_options_do_not_crash",
             "test_what_is_refused_leaves_no_entry",
             "test_who_may_is_let_in",
         )
     ),
 )
-"""What these ask is decided above the database, and takes long: it runs with the embedded default only, too."""
+"""What these ask is decided above the database."""
 
-
-ONLY_WITH_SERVICES = ("tests/test_schemathesis.py::",)
-"""What searches for values that a database can't take asks the one that takes fewer."""
+ONLY_WITH_SERVICES = (
+    "tests/accounts/test_pages.py::",
+    "tests/test_route_matrix.py::",
+    "tests/test_schemathesis.py::",
+)
+"""What these ask goes down to the database, and PostgreSQL takes fewer values than SQLite does."""
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left. Whoever names a test
-    gets it on any database."""
+    """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left.
+
+    `make test` runs twice, and says so by CRAFT_TEST_SPLIT: what needs to be asked once is then asked in one of the two runs."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/durability/"))
-    if any("::" in argument or argument.endswith(".py") for argument in config.args):
-        return
-    left_out = [item for item in items if runs_elsewhere(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    if "CRAFT_TEST_SPLIT" in os.environ:
+        left_out = [item for item in items if runs_elsewhere(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 def runs_elsewhere(item: pytest.Item) -> bool:
     if not settings.REDIS_URL:
         return item.nodeid.startswith(ONLY_WITH_SERVICES)
-    return item.nodeid.startswith(ABOVE_THE_DATABASE) or (
+    return item.nodeid.startswith(ONLY_EMBEDDED) or (
         item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item)
     )
 

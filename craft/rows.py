@@ -6,15 +6,15 @@ statement and what each column needs are worked out once for a table, and the dr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import orjson
 from django.db import connection, models
 from django.utils import timezone
+
+from craft.encoding import to_json
 
 Prepare = Callable[[Any], Any]
 Column = tuple[str, Prepare | None]
@@ -145,12 +145,7 @@ def _preparation(field: models.Field[Any, Any]) -> Prepare | None:
 
 def _as_json(value: Any) -> str | None:
     """As `JSONField` stores it: None is SQL's NULL."""
-    if value is None:
-        return None
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # a number beyond 64 bits
-        return json.dumps(value)
+    return None if value is None else to_json(value).decode()
 
 
 def _as_utc_text(value: datetime | None) -> str | None:

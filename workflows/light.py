@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +11,7 @@ from accounts.authentication import Credentials, live_caller
 from craft.api.envelopes import dialect_of
 from craft.api.light import LightCall, NotPlainError, as_response, plain_body
 from craft.api.limits import lets_in
+from craft.api.serializers import DateTimeField
 from workflows.models import Execution, Workflow
 from workflows.serializers import FinishedSerializer
 from workflows.services import executions
@@ -20,6 +20,7 @@ from workflows.services.lookups import find_workflow
 PATH = "/(?:api/v1|api|v1)/workflows/([A-Za-z0-9_-]{1,64})/"
 INPUT_NAMES = ("input", "inputs")
 USUAL_TIMEOUT_SECONDS = 30.0
+_shown = DateTimeField().to_representation
 
 
 def trigger(request: HttpRequest, found: re.Match[str]) -> HttpResponse | None:
@@ -102,7 +103,3 @@ def _accepted(request: HttpRequest, execution: Execution) -> HttpResponse:
         "created_at": _shown(execution.created_at),
     }
     return as_response(dialect_of(request).result(data), status=202)
-
-
-def _shown(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +19,7 @@ from rest_framework.exceptions import ParseError
 
 from craft.api.idempotency import HEADER
 from craft.api.parsers import read_json
+from craft.encoding import to_json
 
 LARGEST_BODY = 100_000
 """Of bytes: what is larger costs so much anyway that it may go the long way."""
@@ -74,7 +74,7 @@ def plain_body(request: HttpRequest) -> Any:
 
 def as_response(data: Any, *, status: int) -> HttpResponse:
     response = HttpResponse(
-        orjson.dumps(data),
+        to_json(data),
         status=status,
         content_type="application/json; charset=utf-8",
     )

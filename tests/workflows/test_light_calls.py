@@ -96,6 +96,9 @@ PLAIN = [
     ("execute", {"input": {"a": 1}}),
     ("execute", {"inputs": {"a": 1.5}, "mode": "async"}),
     ("execute", {"input": {"a": 1}, "mode": "sync"}),
+    ("execute", {"input": {"a": 10**30}, "mode": "sync"}),
+    ("execute", {"input": {"a": "\N{GRINNING FACE} ü"}, "mode": "sync"}),
+    ("trigger", {"a": [-(2**64), 1e300, True]}),
 ]
 
 

@@ -24,6 +24,7 @@ from throttled import (
     MemoryStore,
     Quota,
     RateLimiterType,
+    RateLimitState,
     RedisStore,
     Throttled,
     per_day,
@@ -95,22 +96,21 @@ def peek(scope: str, window: Window) -> Rate:
     state = _ask(window, lambda throttle: throttle.peek(_key(scope, window)))
     quota = window.quota
     wait = math.ceil(state.reset_after - (quota.burst - 1) * quota.emission_interval)
-    return Rate(
-        limit=window.limit,
-        remaining=min(state.remaining, window.limit),
-        resets_at=math.ceil(time.time() + state.reset_after),
-        retry_after=wait if wait > 0 else None,
-    )
+    return _rate(window, state, retry_after=wait if wait > 0 else None)
 
 
 def _take_one(scope: str, window: Window) -> Rate:
     result = _ask(window, lambda throttle: throttle.limit(_key(scope, window)))
-    state = result.state
+    wait = max(1, math.ceil(result.state.retry_after)) if result.limited else None
+    return _rate(window, result.state, retry_after=wait)
+
+
+def _rate(window: Window, state: RateLimitState, *, retry_after: float | None) -> Rate:
     return Rate(
         limit=window.limit,
         remaining=min(state.remaining, window.limit),
         resets_at=math.ceil(time.time() + state.reset_after),
-        retry_after=max(1, math.ceil(state.retry_after)) if result.limited else None,
+        retry_after=retry_after,
     )
 
 

@@ -16,7 +16,7 @@ from accounts.models import Session, User
 from accounts.services.secrets import digest_of
 from craft.api.limits import Rate, Window, peek, take
 from craft.events import current_actor
-from craft.exceptions import DomainError
+from craft.exceptions import DomainError, InvalidError
 
 
 class TooManyGuessesError(DomainError):
@@ -84,6 +84,16 @@ def own_password(user: User) -> Guess:
     """Of somebody who is signed in."""
     scope = f"guess:{user.pk}:{_address()}"
     return Guess(((scope, _window("known_address")), _of_address()))
+
+
+def check_own_password(user: User, password: str, *, field: str = "password") -> None:
+    """Of somebody who is signed in, and does what a stolen session must not. Hashes, so not inside a transaction. Raises InvalidError and
+    TooManyGuessesError."""
+    guess = own_password(user)
+    guess.check()
+    if not user.check_password(password):
+        guess.note_wrong()
+        raise InvalidError("The password is wrong.", details={field: "Wrong."})
 
 
 def mailed_token() -> Guess:

@@ -19,7 +19,7 @@ from accounts.models import (
     User,
     normalise_email,
 )
-from accounts.services.guesses import count_registration, own_password
+from accounts.services.guesses import check_own_password, count_registration
 from accounts.services.mail import (
     end_tokens,
     find_token,
@@ -247,14 +247,6 @@ def replace_password(user: User, password: str | None) -> None:
     with transaction.atomic():
         _save_password(user)
         end_all_sessions(user)
-
-
-def check_own_password(user: User, password: str, *, field: str = "password") -> None:
-    guess = own_password(user)
-    guess.check()
-    if not user.check_password(password):
-        guess.note_wrong()
-        raise InvalidError("The password is wrong.", details={field: "Wrong."})
 
 
 def _save_password(user: User) -> None:

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from accounts import events
 from accounts.models import Company, Invitation, MailedToken, Purpose, User
+from accounts.services.guesses import check_own_password
 from craft import privacy
 from craft.events import Event, publish
-from craft.exceptions import InvalidError, NotFoundError
+from craft.exceptions import NotFoundError
 from craft.files import remove_with_rows
 
 
@@ -36,8 +37,7 @@ def erase_person(user: User) -> None:
 
 def delete_company(company: Company, *, user: User, password: str) -> None:
     """All of it, at the word of its owner, who is asked for their password. Every key and token for it ends at once."""
-    if not user.check_password(password):  # slow by design: outside the transaction
-        raise InvalidError("The password is wrong.", details={"password": "Wrong."})
+    check_own_password(user, password)
     remove_company(company)
 
 

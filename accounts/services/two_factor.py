@@ -15,9 +15,9 @@ from pyotp import TOTP, random_base32
 from accounts import events
 from accounts.models import RecoveryCode, TwoFactor, User
 from accounts.models.two_factor import SET_UP_TIME
-from accounts.services.guesses import code_of
+from accounts.services.guesses import check_own_password, code_of
 from accounts.services.mail import queue_mail
-from accounts.services.people import check_own_password, tell
+from accounts.services.people import tell
 from accounts.services.secrets import digest_of
 from accounts.services.sessions import WrongCredentialsError
 from craft.exceptions import ConflictError, InvalidError, UnavailableError

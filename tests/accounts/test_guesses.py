@@ -128,13 +128,20 @@ def test_guessed_tokens_are_slowed_and_right_ones_do_not_count(post, ada):
     assert post("auth/verify-email", HOME, token=token).status_code == 200
 
 
-def test_ones_own_password_is_not_guessed_by_who_holds_a_token(api, ada):
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "account/delete"), ("DELETE", "companies/{company}")],
+)
+def test_ones_own_password_is_not_guessed_by_who_holds_a_token(api, ada, method, path):
     with acting(Actor(address=HOME)):
         token = log_in(email="ada@example.com", password=PASSWORD).token
     client = api()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    path = f"/api/v1/{path}".format(company=ada.company.pk)
     statuses = [
-        client.post("/api/v1/account/delete", {"password": "wrong"}).status_code
+        client.generic(
+            method, path, '{"password": "wrong"}', "application/json"
+        ).status_code
         for _ in range(32)
     ]
     assert statuses == [400] * 30 + [429] * 2

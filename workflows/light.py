@@ -13,7 +13,7 @@ from craft.api.light import LightCall, NotPlainError, as_response, plain_body
 from craft.api.limits import lets_in
 from craft.api.serializers import DateTimeField
 from workflows.models import Execution, Workflow
-from workflows.serializers import FinishedSerializer
+from workflows.serializers.executions import FinishedSerializer
 from workflows.services import executions
 from workflows.services.lookups import find_workflow
 

@@ -1,4 +1,5 @@
-from workflows.views import ExecutionViewSet, WorkflowViewSet
+from workflows.views.executions import ExecutionViewSet
+from workflows.views.workflows import WorkflowViewSet
 
 routes = [
     ("workflows", WorkflowViewSet, "workflow"),

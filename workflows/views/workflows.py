@@ -1,9 +1,8 @@
 from collections import Counter
 from typing import Any
 
-from django.db.models import QuerySet, Sum
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, status
+from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,19 +13,19 @@ from craft.api.idempotency import key_for_work
 from craft.api.viewsets import (
     MEMBERS_WRITE,
     CompanyModelViewSet,
-    CompanyViewSet,
     created,
 )
 from craft.leases import Status
 from workflows.engine.journal import CATALOGUE
 from workflows.filters import ExecutionFilter, WorkflowFilter
 from workflows.models import Execution, Workflow, WorkflowVersion
-from workflows.serializers import (
+from workflows.serializers.executions import (
     AcceptedSerializer,
     ExecuteSerializer,
     ExecutionListSerializer,
-    ExecutionSerializer,
     FinishedSerializer,
+)
+from workflows.serializers.workflows import (
     NodeTypeSerializer,
     WorkflowListSerializer,
     WorkflowMetricsSerializer,
@@ -34,6 +33,7 @@ from workflows.serializers import (
     WorkflowVersionSerializer,
 )
 from workflows.services import executions, workflows
+from workflows.views.executions import accepted, listed
 
 LATENCY_SAMPLE = 1_000
 
@@ -201,67 +201,6 @@ class WorkflowViewSet(CompanyModelViewSet):
     def node_types(self, request: Request) -> Response:
         """Every type of node, with the schema of its config and an example."""
         return Response(NodeTypeSerializer(list(CATALOGUE.values()), many=True).data)
-
-
-class ExecutionViewSet(
-    mixins.RetrieveModelMixin, mixins.ListModelMixin, CompanyViewSet
-):
-    """Executions: the runs of workflows."""
-
-    queryset = Execution.objects.select_related("version")
-    serializer_class = ExecutionSerializer
-    filterset_class = ExecutionFilter
-    access = MEMBERS_WRITE
-    unheld = frozenset({"cancel"})
-    problems = {"cancel": (409,)}
-
-    def get_queryset(self) -> Any:
-        queryset = super().get_queryset()
-        return (
-            listed(queryset)
-            if self.action == "list"
-            else queryset.prefetch_related("steps")
-        )
-
-    def get_serializer_class(self) -> Any:
-        return (
-            ExecutionListSerializer
-            if self.action == "list"
-            else super().get_serializer_class()
-        )
-
-    def get_total(self, queryset: QuerySet[Execution]) -> int:
-        """Executions grow without end: without a filter the workflows' own counts answer."""
-        if set(self.request.query_params) & set(ExecutionFilter.base_filters):
-            return queryset.count()
-        counted = Workflow.objects.for_company(
-            credentials_of(self.request).company
-        ).aggregate(total=Sum("usage_count"))
-        return int(counted["total"] or 0)
-
-    @extend_schema(request=None, responses=ExecutionSerializer)
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:
-        """Stop it. What is in flight is broken off within a second; what is finished stays finished."""
-        execution = executions.cancel_execution(self.get_object())
-        return Response(self.get_serializer(execution).data)
-
-
-def listed(queryset: Any) -> Any:
-    return queryset.select_related("version").defer(
-        "logs",
-        "version__nodes",
-        "version__edges",
-        "version__variables",
-        "version__steps",
-    )
-
-
-def accepted(execution: Execution) -> Response:
-    execution.accepted_at = execution.started_at or execution.created_at  # type: ignore[attr-defined]  # shown by AcceptedSerializer
-    return Response(
-        dict(AcceptedSerializer(execution).data), status=status.HTTP_202_ACCEPTED
-    )
 
 
 def quantile(ordered: list[float], share: float) -> float | None:

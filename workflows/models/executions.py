@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from craft.fields import IdField
+from craft.leases import LeasedModel, Status, lease_indexes
+from craft.models import CompanyModel, CompanyQuerySet, GuardedManager
+from workflows.models.workflows import Workflow, WorkflowVersion
+
+
+class ExecutionQuerySet(CompanyQuerySet["Execution"]):
+    pass
+
+
+class Execution(CompanyModel, LeasedModel):
+    """One run of a workflow, which some process carries to its end exactly once."""
+
+    id = IdField("exec")
+    # When it was asked for: a synchronous one is saved only once it is over.
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.CASCADE, related_name="executions", editable=False
+    )
+    version = models.ForeignKey(
+        WorkflowVersion, on_delete=models.CASCADE, related_name="+", editable=False
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    trigger = models.JSONField(default=dict, editable=False)
+    input = models.JSONField(null=True, editable=False)
+    output = models.JSONField(null=True, editable=False)
+    error = models.JSONField(null=True, editable=False)
+    logs = models.JSONField(default=list, editable=False)
+    usage = models.JSONField(default=dict, editable=False)
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
+    cancel_requested_at = models.DateTimeField(null=True, editable=False)
+    completed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = GuardedManager.from_queryset(ExecutionQuerySet)()
+
+    class Meta(CompanyModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "idempotency_key"],
+                name="one_execution_per_idempotency_key",
+            )
+        ]
+        indexes = [
+            *lease_indexes("execution"),
+            models.Index(fields=["company", "-id"], name="execution_of_company"),
+            models.Index(fields=["workflow", "-id"], name="execution_of_workflow"),
+        ]
+
+    def __str__(self) -> str:
+        return self.pk
+
+    @property
+    def duration_ms(self) -> float | None:
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.started_at).total_seconds() * 1000
+
+    @property
+    def is_over(self) -> bool:
+        return Status(self.status).is_terminal
+
+
+class StepStatus(models.TextChoices):
+    """An execution's words, and two more: a branch that was not taken, and an effect whose outcome nobody knows."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    WAITING = "waiting", "Waiting"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    SKIPPED = "skipped", "Skipped"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class Step(models.Model):
+    """A node's run within an execution: written once for each node and iteration, and never run again once completed."""
+
+    id = models.BigAutoField(primary_key=True)
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="steps"
+    )
+    node_id = models.CharField(max_length=64)
+    iteration = models.CharField(max_length=100, default="")
+    position = models.PositiveIntegerField()
+    type = models.CharField(max_length=40)
+    name = models.CharField(max_length=200, blank=True, default="")
+    status = models.CharField(max_length=10, choices=StepStatus.choices)
+    input = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    handles = models.JSONField(default=list)
+    error = models.JSONField(null=True)
+    attempt = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+    wake_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["execution", "position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["execution", "node_id", "iteration"],
+                name="one_step_per_node_and_iteration",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.node_id} of {self.execution_id}"
+
+    @property
+    def duration_ms(self) -> float | None:
+        return (
+            (self.completed_at - self.started_at).total_seconds() * 1000
+            if self.completed_at
+            else None
+        )

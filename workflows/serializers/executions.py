@@ -1,0 +1,149 @@
+from typing import Any
+
+from rest_framework import serializers
+
+from craft.api.serializers import ModelSerializer, Serializer
+from workflows.models import (
+    Execution,
+    Step,
+)
+
+
+class ErrorSerializer(Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    node_id = serializers.CharField(allow_null=True)
+
+
+class StepSerializer(ModelSerializer):
+    error = ErrorSerializer(allow_null=True, read_only=True)
+    duration_ms = serializers.FloatField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Step
+        fields = [
+            "node_id",
+            "type",
+            "name",
+            "status",
+            "input",
+            "output",
+            "error",
+            "attempt",
+            "started_at",
+            "completed_at",
+            "duration_ms",
+        ]
+        read_only_fields = fields
+
+
+class ExecutionListSerializer(ModelSerializer):
+    """One run of a workflow."""
+
+    execution_id = serializers.CharField(source="id", read_only=True)
+    workflow_id = serializers.CharField(read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    created_by = serializers.CharField(
+        source="created_by_id", read_only=True, allow_null=True
+    )
+    error = ErrorSerializer(allow_null=True, read_only=True)
+    duration_ms = serializers.FloatField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Execution
+        resource = "execution"
+        fields = [
+            "id",
+            "execution_id",
+            "workflow_id",
+            "status",
+            "input",
+            "output",
+            "error",
+            "trigger",
+            "version",
+            "usage",
+            "created_by",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "cancel_requested_at",
+            "duration_ms",
+        ]
+        read_only_fields = fields
+
+
+class LogLineSerializer(Serializer):
+    time = serializers.DateTimeField()
+    level = serializers.CharField()
+    node_id = serializers.CharField(allow_null=True)
+    message = serializers.CharField()
+    details = serializers.DictField(required=False)
+
+
+class ExecutionSerializer(ExecutionListSerializer):
+    """One run of a workflow, with its steps and log."""
+
+    steps = StepSerializer(many=True, read_only=True)
+    logs = LogLineSerializer(many=True, read_only=True)
+
+    class Meta(ExecutionListSerializer.Meta):
+        fields = [*ExecutionListSerializer.Meta.fields, "steps", "logs"]
+
+
+class FinishedSerializer(ExecutionSerializer):
+    """What a synchronous `execute` answers: the execution itself, as the action's result."""
+
+    class Meta(ExecutionSerializer.Meta):
+        resource = ""
+
+
+class AcceptedSerializer(ModelSerializer):
+    """An execution that was accepted: it is stored, and will reach an end."""
+
+    execution_id = serializers.CharField(source="id", read_only=True)
+    workflow_id = serializers.CharField(read_only=True)
+    started_at = serializers.DateTimeField(source="accepted_at", read_only=True)
+
+    class Meta:
+        model = Execution
+        fields = [
+            "id",
+            "execution_id",
+            "workflow_id",
+            "status",
+            "started_at",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class ExecuteSerializer(Serializer):
+    input = serializers.JSONField(
+        required=False, allow_null=True, help_text="What the workflow gets. Any JSON."
+    )
+    inputs = serializers.JSONField(
+        required=False, allow_null=True, help_text="Another word for input."
+    )
+    mode = serializers.ChoiceField(
+        ["sync", "async"],
+        required=False,
+        help_text="`sync` waits for the end, `async` answers at once.",
+    )
+    timeout_seconds = serializers.FloatField(
+        required=False,
+        min_value=0.1,
+        max_value=60,
+        default=30.0,
+        help_text="How long `sync` waits; the execution goes on after it.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "input" in attrs and "inputs" in attrs:
+            raise serializers.ValidationError(
+                {"inputs": "Give input or inputs, not both."}
+            )
+        attrs["input"] = (
+            attrs.pop("inputs", None) if "inputs" in attrs else attrs.get("input", {})
+        )
+        return attrs

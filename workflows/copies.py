@@ -1,5 +1,14 @@
 from craft.copies import Copied, Copies, LeftOut
-from workflows.models import Execution, Schedule, Step, Workflow, WorkflowVersion
+from workflows.models import (
+    Approval,
+    Decision,
+    Execution,
+    Schedule,
+    Signal,
+    Step,
+    Workflow,
+    WorkflowVersion,
+)
 from workflows.nodes.store import outputs_of
 
 COPIES: Copies = {
@@ -15,6 +24,9 @@ COPIES: Copies = {
     WorkflowVersion: Copied(of="workflow__company"),
     Execution: LeftOut("a record of what was run elsewhere", folder_of=outputs_of),
     Step: LeftOut("a part of that record", of="execution__company"),
+    Signal: LeftOut("what was sent to that execution"),
+    Approval: LeftOut("what was asked in it"),
+    Decision: LeftOut("what was answered there", of="approval__company"),
     Schedule: LeftOut(
         "a copy fires by itself only once somebody has published it there",
         of="workflow__company",

@@ -1,12 +1,29 @@
 """What becomes of a person's rows in this app."""
 
 from craft.privacy import Impersonal, Policies, Unlinked
-from workflows.models import Execution, Schedule, Step, Workflow, WorkflowVersion
+from workflows.models import (
+    Approval,
+    Decision,
+    Execution,
+    Schedule,
+    Signal,
+    Step,
+    Workflow,
+    WorkflowVersion,
+)
 
 POLICIES: Policies = {
     Workflow: Unlinked(told=("id", "company_id", "name", "created_at")),
     WorkflowVersion: Unlinked(told=("id", "workflow_id", "number", "created_at")),
     Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
     Schedule: Impersonal("when a workflow fires"),
+    Signal: Unlinked(
+        by=("sent_by",), told=("id", "execution_id", "name", "created_at")
+    ),
+    Approval: Impersonal("a question, in the company's own words"),
+    Decision: Unlinked(
+        by=("user",),
+        told=("id", "approval_id", "approves", "comment", "data", "created_at"),
+    ),
     Step: Impersonal("what a node did, with the company's data"),
 }

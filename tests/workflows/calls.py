@@ -12,7 +12,7 @@ from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import compile_value, render
 from workflows.engine.graph import GraphError, compile_graph
 from workflows.nodes import NODES
-from workflows.nodes.base import NodeError, Outcome, Output
+from workflows.nodes.base import NodeError, Outcome, Output, Signal
 
 EXECUTION_ID = "exec_example"
 CATALOGUE = {kind: node() for kind, node in NODES.items()}
@@ -28,9 +28,18 @@ class NodeCall:
     attempt: int = 1
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     company_id: int = 1
+    depth: int = 0
+    started_by: str | None = None
+    answer: dict[str, Any] | None = None
+    signals: dict[str, Any] = field(default_factory=dict)
     execution_id: str = EXECUTION_ID
     scope: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+
+    def signal(self, name: str) -> Signal | None:
+        if name not in self.signals:
+            return None
+        return Signal("sig_1", name, self.signals[name], datetime.now(UTC))
 
     def evaluate(self, value: Any, **names: Any) -> Any:
         return compile_value(value).resolve({**self.scope, **names})

@@ -135,6 +135,7 @@ class Code(Node):
 
 class Delay(Node):
     type = "delay"
+    may_wait = True
     family = "flow"
     config_schema: ClassVar[dict[str, Any]] = {"type": "object"}
 

@@ -36,7 +36,7 @@ from tests.workflows.calls import (
 from workflows.engine.executor import Job, Run, drive
 from workflows.engine.graph import Graph, GraphError, compile_graph, steps_to_graph
 from workflows.nodes import NODES
-from workflows.nodes.base import Node, NodeError, Output, Stop, Waiting
+from workflows.nodes.base import Iterating, Node, NodeError, Output, Stop, Waiting
 
 
 @pytest.fixture(scope="session")
@@ -104,12 +104,27 @@ def test_a_node_type_is_described(kind) -> None:
     assert not other_validator.is_valid({"no_such_field": 1})
 
 
+def taken_turn_by_turn(turns, results) -> Output:
+    """Each turn has the result that the example says."""
+    for index, value in enumerate(results):
+        assert turns.begin() is not None
+        turns.finish(index, value)
+    assert turns.begin() is None
+    return Output(turns.result(), ("done",))
+
+
 @pytest.mark.parametrize("kind", sorted(NODES.keys() - {"http"}))
 def test_a_node_types_example_runs(kind) -> None:
     example = NODES[kind].example
     assert faults_of(kind, example["config"]) == {}
-    inputs = {"inputs": example["inputs"]} if "inputs" in example else {}
-    outcome = run(kind, example["config"], example["input"], **inputs)
+    given = {key: example[key] for key in ("inputs", "answer") if key in example}
+    if "signal" in example:
+        given["signals"] = {example["config"]["signal"]: example["signal"]}
+    if "turns" in example:
+        given["leaving"] = frozenset({"item", "done"})
+    outcome = run(kind, example["config"], example["input"], **given)
+    if isinstance(outcome, Iterating):
+        outcome = taken_turn_by_turn(outcome.turns, example["turns"])
     if isinstance(outcome, Stop):
         assert outcome.output == example["output"]
         return

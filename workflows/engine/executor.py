@@ -6,6 +6,9 @@ no record run again, and an effect that was in flight repeats under the same key
 
 An edge is undecided, taken or skipped. A node is settled once it is known which of its outgoing edges are taken; a node whose incoming edges are all
 decided is run or skipped by its join. Branches run at the same time: effects as tasks, pure nodes in between.
+
+All of that happens in a *scope*. The whole run is one; each turn of a `map` or `loop` is another inside it, with edges, outputs and an iteration of its
+own, which ends when nothing in it is open any more, and gives its result to the node that began it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -23,9 +26,19 @@ from typing import Any, Protocol, TypeVar
 from craft.exceptions import DomainError
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
-from workflows.engine.graph import Edge, Graph, GraphNode
+from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
 from workflows.engine.retry import RetryPolicy
-from workflows.nodes.base import NodeError, Outcome, Output, Stop, Waiting
+from workflows.nodes.base import (
+    Iterating,
+    NodeError,
+    Opening,
+    Outcome,
+    Output,
+    Signal,
+    Stop,
+    Turns,
+    Waiting,
+)
 
 logger = logging.getLogger("craft.engine")
 
@@ -37,6 +50,8 @@ DEFAULT_EFFECT_TIMEOUT = 300.0
 MAX_PARALLEL = 16
 MAX_LOG_LINES = 1_000
 BREATHE_EVERY = 50  # pure nodes between two looks at the loop
+FLUSH_AT = 500  # steps of turns that are over, so that many turns don't fill the memory
+SIGNAL_KEPT = timedelta(hours=24)
 
 TAKEN, SKIPPED = True, False
 
@@ -63,6 +78,15 @@ class StepRecord:
     completed_at: datetime | None = None
     wake_at: datetime | None = None
     iteration: str = ""
+    opening: Opening | None = None
+    """What is to be opened together with the step: written with it, once."""
+    took: str = ""
+    """The signal that it consumed."""
+
+    @property
+    def slot(self) -> str:
+        """Where an answer to this very attempt is kept."""
+        return f"{self.node_id}:{self.iteration}:{self.attempt}"
 
 
 @dataclass(frozen=True)
@@ -78,11 +102,20 @@ class Job:
     workflow: dict[str, Any]
     logs: list[dict[str, Any]] = field(default_factory=list)
     is_test: bool = False
+    depth: int = 0
+    """How many executions stand above it."""
+    started_by: str | None = None
+    wakes: int = 0
+    """How often something had come for it when it was read."""
+    signals: list[Signal] = field(default_factory=list)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What came for a step's opening, by the step's slot."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run left its execution: over (`completed`, `failed`, `cancelled`), `waiting` until `wake_at`, or `pending`, for the next process."""
+    """How a run left its execution: over (`completed`, `failed`, `cancelled`), `waiting` until `wake_at` or until something comes for it, or `pending`, for the
+    next process."""
 
     status: str
     output: Any = None
@@ -123,6 +156,72 @@ def _is_settled(node: GraphNode, record: StepRecord) -> bool:
     return record.completed_at is not None
 
 
+class Scope:
+    """Where a stretch of the walk keeps what it knows: the whole run, or one turn of a `map` or `loop`."""
+
+    __slots__ = (
+        "begun",
+        "edges",
+        "error",
+        "index",
+        "is_over",
+        "item",
+        "iteration",
+        "open",
+        "outputs",
+        "terminals",
+        "within",
+    )
+
+    def __init__(self, within: Rounds | None = None, index: int = 0) -> None:
+        self.within = within
+        self.index = index
+        self.iteration = ""
+        self.item: Any = None
+        self.edges: dict[int, bool] = {}
+        self.begun: dict[str, list[Edge]] = {}
+        """By node: the edges that it was reached by."""
+        self.outputs: dict[str, Any] = {}
+        self.terminals: dict[str, Any] = {}
+        self.error: dict[str, Any] | None = None
+        self.open = 0
+        """How many nodes are queued, at work or waiting."""
+        self.is_over = False
+
+    def is_inside(self, rounds: Rounds) -> bool:
+        scope: Scope | None = self
+        while scope is not None and scope.within is not None:
+            if scope.within is rounds:
+                return True
+            scope = scope.within.scope
+        return False
+
+
+@dataclass(eq=False)
+class Rounds:
+    """A `map` or `loop` on its way: a node that begins a scope for each of its turns."""
+
+    node: GraphNode
+    step: StepRecord
+    scope: Scope
+    """In which the node itself stands."""
+    turns: Turns
+    running: dict[int, Scope] = field(default_factory=dict)
+    begun: int = 0
+    is_over: bool = False
+
+    def begin(self, item: Any) -> Scope:
+        scope = Scope(self, self.begun)
+        place = str(self.begun)
+        self.begun += 1
+        around = self.scope
+        scope.iteration = f"{around.iteration}.{place}" if around.iteration else place
+        scope.item, scope.error = item, around.error
+        scope.outputs = {**around.outputs, self.node.id: item}
+        self.running[scope.index] = scope
+        return scope
+
+
 class NodeCall:
     """A node's view of its run: see `workflows.nodes.base.Call`."""
 
@@ -133,8 +232,10 @@ class NodeCall:
         step: StepRecord,
         scope: dict[str, Any],
         config: dict[str, Any],
+        place: Scope,
     ) -> None:
         self._run = run
+        self._place = place
         self._scope = scope
         self._step = step
         self._node = node
@@ -145,10 +246,19 @@ class NodeCall:
         self.company_id = run.job.company_id
         self.execution_id = run.job.execution_id
         self.idempotency_key = f"{run.job.execution_id}:{node.id}:{step.iteration}"
+        self.depth = run.job.depth
+        self.started_by = run.job.started_by
 
     @property
     def inputs(self) -> dict[str, Any]:
-        return self._run.inputs_of(self._node)
+        return self._run.inputs_of(self._node, self._place)
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        return self._run.job.answers.get(self._step.slot)
+
+    def signal(self, name: str) -> Signal | None:
+        return self._run.signal(name, self._step)
 
     @property
     def leaving(self) -> frozenset[str]:
@@ -200,17 +310,17 @@ class Run:
         self._recorded = {
             (record.node_id, record.iteration): record for record in recorded
         }
-        self._edges: list[bool | None] = [None] * len(graph.edges)
-        self._begun: dict[
-            str, list[Edge]
-        ] = {}  # by node: the edges that it was reached by
-        self._outputs: dict[str, Any] = {}
-        self._terminals: dict[str, Any] = {}
-        self._error: dict[str, Any] | None = None
-        self._queue: deque[GraphNode] = deque(graph.roots)
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._root = Scope()
+        self._queue: deque[tuple[GraphNode, Scope]] = deque(
+            (node, self._root) for node in graph.roots
+        )
+        self._root.open = len(self._queue)
+        self._tasks: dict[asyncio.Task[None], Scope] = {}
         self._sleepers: set[asyncio.Task[None]] = set()
-        self._parked: list[datetime] = []
+        self._parked: list[datetime | None] = []
+        self._rounds: set[Rounds] = set()
+        self._hungry: deque[Rounds] = deque()
+        self._taken: set[str] = set()
         self._ending: Ending | None = None
         self._since_breath = 0
 
@@ -220,7 +330,10 @@ class Run:
         """Walk until nothing is left to do here. Raises LeaseLostError."""
         try:
             while True:
-                if (
+                if self._hungry and not self._is_stopping:
+                    self._begin_turns(self._hungry.popleft())
+                    await self._breathe()
+                elif (
                     self._queue
                     and not self._is_stopping
                     and len(self._tasks) < MAX_PARALLEL
@@ -251,27 +364,31 @@ class Run:
             sleeper.cancel()
 
     async def _take_next(self) -> None:
-        node = self._queue.popleft()
-        record = self._recorded.get((node.id, ""))
+        node, scope = self._queue.popleft()
+        if scope.is_over:
+            return
+        record = self._recorded.get((node.id, scope.iteration))
         if record is not None and _is_settled(node, record):
-            self._settle_again(node, record)
+            self._settle_again(node, record, scope)
         elif node.node.effect == "pure" and not node.suspends:
-            await self._run_node(node)
+            await self._run_node(node, scope)
             await self._breathe()
         else:
-            self._spawn(self._run_node(node), node.id)
+            self._spawn(self._run_node(node, scope), scope)
 
     async def _breathe(self) -> None:
         self._since_breath += 1
         if self.can_sleep and self._since_breath >= BREATHE_EVERY:
             self._since_breath = 0
             await asyncio.sleep(0)
+            if len(self.unsaved) >= FLUSH_AT:
+                await self.journal.progress(self, self.take_unsaved(), advanced=True)
 
     def _spawn(
-        self, coroutine: Coroutine[Any, Any, None], node_id: str
+        self, coroutine: Coroutine[Any, Any, None], scope: Scope
     ) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks[task] = node_id
+        self._tasks[task] = scope
         return task
 
     async def _await_one(self) -> None:
@@ -292,7 +409,8 @@ class Run:
         if self.is_interrupted:
             return Ending("pending", wake_at=utcnow())
         if self._parked:
-            return Ending("waiting", wake_at=min(self._parked))
+            times = [until for until in self._parked if until is not None]
+            return Ending("waiting", wake_at=min(times, default=None))
         return Ending("completed", output=self._output())
 
     def _break_off_all(self) -> None:
@@ -310,34 +428,39 @@ class Run:
 
     def _output(self) -> Any:
         """That of the `output` or `respond` nodes that were reached, else that of the last node."""
-        if not self.graph.nodes:
-            return self.job.input
+        return self._result_of(self._root) if self.graph.nodes else self.job.input
+
+    def _result_of(self, scope: Scope) -> Any:
         declared = {
-            node_id: value
-            for node_id, value in self._outputs.items()
-            if self.graph.nodes[node_id].type in {"output", "respond"}
+            node_id: scope.outputs[node_id]
+            for node_id in self.graph.answering
+            if node_id in scope.outputs
+            and (scope is self._root or node_id in scope.begun)
         }
         if declared:
             return next(iter(declared.values())) if len(declared) == 1 else declared
-        last = [node_id for node_id in self.graph.nodes if node_id in self._terminals]
-        return self._terminals[last[-1]] if last else None
+        if len(scope.terminals) < 2:
+            return next(iter(scope.terminals.values()), None)
+        last = [node_id for node_id in self.graph.nodes if node_id in scope.terminals]
+        return scope.terminals[last[-1]]
 
     # --- One node ---
 
-    async def _run_node(self, node: GraphNode) -> None:
-        step = self._open(node)
+    async def _run_node(self, node: GraphNode, scope: Scope) -> None:
+        step = self._open(node, scope)
         if step.error and step.wake_at and step.wake_at > utcnow():
-            self._wait(node, step, step.wake_at)  # what is due is another branch
+            self._wait(node, step, scope, step.wake_at)  # what is due is another branch
             return
-        scope = self._scope_of(node, step)
+        names = self._names_for(node, step, scope)
         try:
-            if node.disabled or not self._is_wanted(node, scope):
-                self._pass_over(node, step)
+            if node.disabled or not self._is_wanted(node, names):
+                self._pass_over(node, step, scope)
                 return
             if step.status == "running" and node.node.effect == "at_most_once":
                 self._fail(
                     node,
                     step,
+                    scope,
                     NodeError(
                         "The process ended while this call was in flight; nobody knows whether it went out.",
                         code="unknown_outcome",
@@ -345,54 +468,69 @@ class Run:
                     status="unknown",
                 )
                 return
-            await self._attempt(node, step, scope)
+            await self._attempt(node, step, scope, names)
         except asyncio.CancelledError:
             self._break_off(step)
             raise
 
-    def _open(self, node: GraphNode) -> StepRecord:
+    def _open(self, node: GraphNode, scope: Scope) -> StepRecord:
         """A fresh step, or the one that an earlier process left waiting or in flight."""
-        left = self._recorded.get((node.id, ""))
+        left = self._recorded.get((node.id, scope.iteration))
         if left is not None and left.completed_at is None:
-            left.attempt += left.status == "running"
+            left.attempt += left.status == "running" and not node.body
             return left
-        step = self._recorded[node.id, ""] = StepRecord(
+        step = self._recorded[node.id, scope.iteration] = StepRecord(
             node_id=node.id,
             type=node.type,
             name=node.name,
             position=node.index,
             status="pending",
             started_at=utcnow(),
-            input=self._input_of(node),
+            input=self._input_of(node, scope),
+            iteration=scope.iteration,
         )
         return step
 
-    def inputs_of(self, node: GraphNode) -> dict[str, Any]:
+    def inputs_of(self, node: GraphNode, scope: Scope) -> dict[str, Any]:
         """What each edge brought that the node was begun on, by the node that it left."""
         return {
-            edge.source: self._outputs[edge.source]
-            for edge in self._begun.get(node.id, ())
+            edge.source: scope.outputs[edge.source]
+            for edge in scope.begun.get(node.id, ())
         }
 
-    def _input_of(self, node: GraphNode) -> Any:
+    def _input_of(self, node: GraphNode, scope: Scope) -> Any:
         if not node.incoming:
             return self.job.input
-        taken = self._begun[node.id]
+        taken = scope.begun[node.id]
         if len(taken) == 1:
-            return self._outputs[taken[0].source]
-        return {edge.source: self._outputs[edge.source] for edge in taken}
+            return scope.outputs[taken[0].source]
+        return {edge.source: scope.outputs[edge.source] for edge in taken}
 
-    def _scope_of(self, node: GraphNode, step: StepRecord) -> dict[str, Any]:
-        return {
+    def signal(self, name: str, step: StepRecord) -> Signal | None:
+        """The first of this name that nobody has consumed. One that came long before anybody waited for it is forgotten."""
+        too_old = step.started_at - SIGNAL_KEPT
+        for signal in self.job.signals:
+            is_meant = signal.name == name and signal.at >= too_old
+            if is_meant and signal.id not in self._taken:
+                return signal
+        return None
+
+    def _names_for(
+        self, node: GraphNode, step: StepRecord, scope: Scope
+    ) -> dict[str, Any]:
+        names = {
             "input": step.input,
             "trigger": self.job.trigger,
             "variables": self.job.variables,
-            "nodes": self._outputs,
-            "error": self._error,
+            "nodes": scope.outputs,
+            "error": scope.error,
             "execution": {"id": self.job.execution_id, "attempt": step.attempt},
             "workflow": self.job.workflow,
             "now": step.started_at.isoformat().replace("+00:00", "Z"),
         }
+        if scope.within is not None:
+            names["item"], names["index"] = scope.item, scope.index
+        return names
 
     def _is_wanted(self, node: GraphNode, scope: dict[str, Any]) -> bool:
         if node.run_if is None:
@@ -407,29 +545,30 @@ class Run:
             )
             return False
 
-    def _pass_over(self, node: GraphNode, step: StepRecord) -> None:
+    def _pass_over(self, node: GraphNode, step: StepRecord, scope: Scope) -> None:
         """A disabled node hands its input on; one whose `run_if` does not hold skips what follows."""
         step.output = step.input if node.disabled else None
-        step.handles = ["main"] if node.disabled else []
+        step.handles = [node.onward] if node.disabled else []
         self._close(step, "skipped")
-        self._settle(node, step)
         self.unsaved.append(step)
+        self._settle(node, step, scope)
 
     async def _attempt(
-        self, node: GraphNode, step: StepRecord, scope: dict[str, Any]
+        self, node: GraphNode, step: StepRecord, scope: Scope, names: dict[str, Any]
     ) -> None:
         try:
-            outcome = await self._call(node, step, scope)
+            outcome = await self._call(node, step, scope, names)
         except LeaseLostError:
             raise
         except NodeError as error:
-            await self._retry_or_fail(node, step, error)
+            await self._retry_or_fail(node, step, scope, error)
         except ExpressionError as error:
-            self._fail(node, step, NodeError(str(error), code=error.code))
+            self._fail(node, step, scope, NodeError(str(error), code=error.code))
         except DomainError as error:
             await self._retry_or_fail(
                 node,
                 step,
+                scope,
                 NodeError(
                     error.message, code=error.code, retryable=error.status_code >= 500
                 ),
@@ -439,6 +578,7 @@ class Run:
             await self._retry_or_fail(
                 node,
                 step,
+                scope,
                 NodeError(
                     f"The node took longer than {limit:g} seconds.",
                     code="timeout",
@@ -450,20 +590,21 @@ class Run:
             self._fail(
                 node,
                 step,
+                scope,
                 NodeError(
                     "The node broke on its own side; the log says how.",
                     code="internal_error",
                 ),
             )
         else:
-            await self._apply(node, step, outcome)
+            await self._apply(node, step, scope, outcome)
 
     async def _call(
-        self, node: GraphNode, step: StepRecord, scope: dict[str, Any]
+        self, node: GraphNode, step: StepRecord, scope: Scope, names: dict[str, Any]
     ) -> Outcome:
-        config = node.resolve(scope)
-        call = NodeCall(self, node, step, scope, config)
-        key = self._cache_key(node, step, scope, config)
+        config = node.resolve(names)
+        call = NodeCall(self, node, step, names, config, scope)
+        key = self._cache_key(node, step, names, config)
         if key is not None and (hit := self.journal.recall(key)) is not None:
             self.log(node.id, "answered from the cache")
             return Output(hit[0], tuple(hit[1]))
@@ -497,27 +638,39 @@ class Run:
         self,
         node: GraphNode,
         step: StepRecord,
-        scope: dict[str, Any],
+        names: dict[str, Any],
         config: dict[str, Any],
     ) -> str | None:
         if not node.cache:
             return None
         said = node.cache.get("key")
-        what = compile_value(said).resolve(scope) if said else [config, step.input]
+        what = compile_value(said).resolve(names) if said else [config, step.input]
         text = json.dumps(
             [self.job.company_id, node.type, what], sort_keys=True, default=str
         )
         return f"node:{hashlib.sha256(text.encode()).hexdigest()}"
 
-    async def _apply(self, node: GraphNode, step: StepRecord, outcome: Outcome) -> None:
+    async def _apply(
+        self, node: GraphNode, step: StepRecord, scope: Scope, outcome: Outcome
+    ) -> None:
         match outcome:
             case Output(value, handles):
                 step.output, step.handles = value, list(handles)
+                step.took, step.opening = outcome.took, outcome.opening
+                if step.took:
+                    self._taken.add(step.took)
                 self._close(step, "completed")
                 await self._write_down(node, step)
-                self._settle(node, step)
-            case Waiting(until):
-                self._wait(node, step, until)
+                self._settle(node, step, scope)
+            case Iterating(turns):
+                await self._iterate(node, step, scope, turns)
+            case Waiting(until, opening):
+                is_open = step.status == "waiting"
+                self._wait(node, step, scope, until)
+                if opening is not None and not is_open:
+                    step.opening = opening
+                    await self._save(step)
+                    step.opening = None
             case Stop(output, error):
                 step.output = output
                 self._close(
@@ -547,34 +700,155 @@ class Run:
         steps, self.unsaved = [replace(step) for step in self.unsaved], []
         return steps
 
+    # --- Turns ---
+
+    async def _iterate(
+        self, node: GraphNode, step: StepRecord, scope: Scope, turns: Turns
+    ) -> None:
+        """Written down as running, so that its turns are taken for what they are should this process end."""
+        rounds = Rounds(node, step, scope, turns)
+        self._rounds.add(rounds)
+        step.status = "running"
+        self.unsaved.append(step)
+        self._hungry.append(rounds)
+
+    def _begin_turns(self, rounds: Rounds) -> None:
+        """As many as may run side by side. What comes out of the last of them, the node goes on with."""
+        if rounds.is_over:
+            return
+        try:
+            while len(rounds.running) < rounds.turns.at_once:
+                self._check_time(rounds)
+                item = rounds.turns.begin()
+                if item is None:
+                    break
+                self._begin_turn(rounds, item[0])
+                if rounds.begun % BREATHE_EVERY == 0:
+                    self._hungry.append(rounds)
+                    return
+        except (NodeError, ExpressionError) as error:
+            self._fail_rounds(rounds, self._describe(rounds.node, error))
+        else:
+            if not rounds.running:
+                self._end_rounds(rounds)
+
+    def _check_time(self, rounds: Rounds) -> None:
+        limit = rounds.node.timeout_seconds
+        if limit and (utcnow() - rounds.step.started_at).total_seconds() > limit:
+            raise NodeError(
+                f"Its turns took longer than {limit:g} seconds.", code="timeout"
+            )
+
+    def _begin_turn(self, rounds: Rounds, item: Any) -> None:
+        turn = rounds.begin(item)
+        within = [edge for edge in rounds.node.outgoing if edge.handle == ITEM]
+        for edge in within:
+            turn.edges[edge.index] = TAKEN
+        turn.open += 1  # until all that it begins with is queued
+        self._look_behind(within, turn)
+        self._leave(turn)
+
+    def _end_rounds(self, rounds: Rounds) -> None:
+        self._forget(rounds)
+        step = rounds.step
+        step.output, step.handles = rounds.turns.result(), [DONE]
+        self._close(step, "completed")
+        self.unsaved.append(step)
+        self._settle(rounds.node, step, rounds.scope)
+
+    def _fail_rounds(self, rounds: Rounds, error: dict[str, Any]) -> None:
+        self._forget(rounds)
+        self._break_off_inside(rounds)
+        self._fail_with(rounds.node, rounds.step, rounds.scope, error)
+
+    def _forget(self, rounds: Rounds) -> None:
+        rounds.is_over = True
+        self._rounds.discard(rounds)
+
+    def _leave(self, scope: Scope) -> None:
+        """One node less is open there. A turn in which none is any more is over."""
+        scope.open -= 1
+        rounds = scope.within
+        if scope.open or rounds is None or scope.is_over:
+            return
+        self._end_turn(rounds, scope)
+        rounds.turns.finish(scope.index, self._result_of(scope))
+        self._hungry.append(rounds)
+
+    def _end_turn(self, rounds: Rounds, scope: Scope) -> None:
+        scope.is_over = True
+        rounds.running.pop(scope.index, None)
+        for node_id in rounds.node.body:
+            record = self._recorded.get((node_id, scope.iteration))
+            if record is not None and record.completed_at is not None:
+                del self._recorded[node_id, scope.iteration]
+
+    def _fail_turn(self, scope: Scope, error: dict[str, Any]) -> None:
+        """The rest of the turn is broken off; whether the others go on is the node's own rule."""
+        rounds = scope.within
+        if rounds is None or scope.is_over:
+            return
+        self._break_off_scope(scope)
+        self._end_turn(rounds, scope)
+        if rounds.turns.fail(scope.index, error):
+            self._hungry.append(rounds)
+        else:
+            self._fail_rounds(rounds, error)
+
+    def _break_off_inside(self, rounds: Rounds) -> None:
+        for scope in list(rounds.running.values()):
+            self._break_off_scope(scope)
+            self._end_turn(rounds, scope)
+
+    def _break_off_scope(self, scope: Scope) -> None:
+        scope.is_over = True
+        inner = [rounds for rounds in self._rounds if rounds.scope is scope]
+        for rounds in inner:
+            self._forget(rounds)
+            self._break_off(rounds.step)
+            self._break_off_inside(rounds)
+        current = asyncio.current_task() if self._tasks else None
+        for task, place in self._tasks.items():
+            if place is scope and task is not current:
+                task.cancel()
+        for node_id in scope.within.node.body if scope.within else ():
+            step = self._recorded.get((node_id, scope.iteration))
+            if step is not None and step.status == "waiting":
+                self._break_off(step)
+
     # --- Waits, retries and errors ---
 
-    def _wait(self, node: GraphNode, step: StepRecord, until: datetime) -> None:
+    def _wait(
+        self, node: GraphNode, step: StepRecord, scope: Scope, until: datetime | None
+    ) -> None:
         step.status, step.wake_at = "waiting", until
         if (
-            self.can_sleep
+            until is not None
+            and self.can_sleep
             and not self.is_interrupted
+            and not node.node.opens
             and until - utcnow() <= SHORT_WAIT
         ):
-            self._sleepers.add(self._spawn(self._sleep(node, until), node.id))
+            self._sleepers.add(self._spawn(self._sleep(node, scope, until), scope))
         else:
             self._parked.append(until)
         self.unsaved.append(step)
 
-    async def _sleep(self, node: GraphNode, until: datetime) -> None:
+    async def _sleep(self, node: GraphNode, scope: Scope, until: datetime) -> None:
         await asyncio.sleep(max(0.0, (until - utcnow()).total_seconds()))
-        self._queue.appendleft(node)
+        self._queue.appendleft((node, scope))
 
     async def _retry_or_fail(
-        self, node: GraphNode, step: StepRecord, error: NodeError
+        self, node: GraphNode, step: StepRecord, scope: Scope, error: NodeError
     ) -> None:
         retry = self._retry_for(node, step, error)
         if retry is None:
             is_unknown = node.node.effect == "at_most_once" and error.code == "timeout"
-            self._fail(node, step, error, status="unknown" if is_unknown else "failed")
+            status = "unknown" if is_unknown else "failed"
+            self._fail(node, step, scope, error, status=status)
             await self._flush_failure(node)
             return
-        key = f"{self.job.execution_id}:{node.id}"
+        key = f"{self.job.execution_id}:{node.id}{step.iteration}"
         seconds = max(
             retry.delay_before(step.attempt + 1, key=key), error.retry_after or 0.0
         )
@@ -585,7 +859,7 @@ class Run:
         )
         step.attempt += 1
         step.error = self._describe(node, error)
-        self._wait(node, step, utcnow() + timedelta(seconds=seconds))
+        self._wait(node, step, scope, utcnow() + timedelta(seconds=seconds))
 
     def _retry_for(
         self, node: GraphNode, step: StepRecord, error: NodeError
@@ -604,30 +878,49 @@ class Run:
         self,
         node: GraphNode,
         step: StepRecord,
+        scope: Scope,
         error: NodeError,
         *,
         status: str = "failed",
     ) -> None:
-        described = self._describe(node, error)
         self.log(node.id, error.message, level="error", code=error.code)
+        self._fail_with(node, step, scope, self._describe(node, error), status)
+
+    def _fail_with(
+        self,
+        node: GraphNode,
+        step: StepRecord,
+        scope: Scope,
+        error: dict[str, Any],
+        status: str = "failed",
+    ) -> None:
         if node.on_error == "fail":
             step.handles = []
-            self._ending = self._ending or Ending("failed", error=described)
         else:
-            self._error = described
-            step.handles = ["error"] if node.on_error == "branch" else ["main"]
-            step.output = {"error": described, "input": step.input}
-        self._close(step, status, described)
+            scope.error = error
+            step.handles = ["error"] if node.on_error == "branch" else [node.onward]
+            step.output = {"error": error, "input": step.input}
+        self._close(step, status, error)
         self.unsaved.append(step)
         if node.on_error != "fail":
-            self._settle(node, step)
+            self._settle(node, step, scope)
+        else:
+            self._fail_scope(scope, error)
+
+    def _fail_scope(self, scope: Scope, error: dict[str, Any]) -> None:
+        if scope.within is None:
+            self._ending = self._ending or Ending("failed", error=error)
+        else:
+            self._fail_turn(scope, error)
 
     async def _flush_failure(self, node: GraphNode) -> None:
         if node.node.effect != "pure" and self.unsaved:
             await self.journal.progress(self, self.take_unsaved(), advanced=True)
 
-    def _describe(self, node: GraphNode, error: NodeError) -> dict[str, Any]:
-        return {"code": error.code, "message": error.message, "node_id": node.id}
+    def _describe(
+        self, node: GraphNode, error: NodeError | ExpressionError
+    ) -> dict[str, Any]:
+        return {"code": error.code, "message": str(error), "node_id": node.id}
 
     def _close(
         self, step: StepRecord, status: str, error: dict[str, Any] | None = None
@@ -641,56 +934,59 @@ class Run:
 
     # --- Edges and joins ---
 
-    def _settle_again(self, node: GraphNode, record: StepRecord) -> None:
+    def _settle_again(self, node: GraphNode, record: StepRecord, scope: Scope) -> None:
         """As an earlier process left it: also an error goes on where it went, and ends the run where it did."""
         if record.status in {"failed", "unknown"}:
             if node.on_error == "fail":
-                self._ending = self._ending or Ending("failed", error=record.error)
+                self._fail_scope(scope, record.error or {})
                 return
-            self._error = record.error
-        self._settle(node, record)
+            scope.error = record.error
+        self._settle(node, record, scope)
 
-    def _settle(self, node: GraphNode, step: StepRecord) -> None:
+    def _settle(self, node: GraphNode, step: StepRecord, scope: Scope) -> None:
         """The node's edges are decided; look at what lies behind them."""
         handles = set(step.handles)
-        self._outputs[node.id] = step.output
+        scope.outputs[node.id] = step.output
+        onward = node.leading_on
         taken = False
-        for edge in node.outgoing:
-            self._edges[edge.index] = edge.handle in handles
+        for edge in onward:
+            scope.edges[edge.index] = edge.handle in handles
             taken = taken or edge.handle in handles
         if step.status != "skipped" and not taken:
-            self._terminals[node.id] = step.output
-        self._look_behind(node.outgoing)
+            scope.terminals[node.id] = step.output
+        self._look_behind(onward, scope)
+        self._leave(scope)
 
-    def _look_behind(self, edges: tuple[Edge, ...]) -> None:
+    def _look_behind(self, edges: Sequence[Edge], scope: Scope) -> None:
         pending = deque(edges)
         while pending:
             target = self.graph.nodes[pending.popleft().target]
-            verdict = self._join(target)
-            if verdict is None or target.id in self._begun:
+            verdict = self._join(target, scope)
+            if verdict is None or target.id in scope.begun:
                 continue
-            self._begun[target.id] = [
-                edge for edge in target.incoming if self._edges[edge.index] is TAKEN
+            scope.begun[target.id] = [
+                edge for edge in target.incoming if scope.edges.get(edge.index) is TAKEN
             ]
             if verdict:
-                self._queue.append(target)
+                scope.open += 1
+                self._queue.append((target, scope))
             else:
-                self._skip(target)
-                pending.extend(target.outgoing)
+                self._skip(target, scope)
+                pending.extend(target.leading_on)
 
-    def _join(self, node: GraphNode) -> bool | None:
+    def _join(self, node: GraphNode, scope: Scope) -> bool | None:
         """Whether the node runs (True), is skipped (False), or has to wait for more (None)."""
-        states = [self._edges[edge.index] for edge in node.incoming]
+        states = [scope.edges.get(edge.index) for edge in node.incoming]
         if node.join == "any" and TAKEN in states:
             return True
         if None in states:
             return None
         return all(states) if node.join == "all" else any(states)
 
-    def _skip(self, node: GraphNode) -> None:
-        for edge in node.outgoing:
-            self._edges[edge.index] = SKIPPED
-        if (node.id, "") not in self._recorded:
+    def _skip(self, node: GraphNode, scope: Scope) -> None:
+        for edge in node.leading_on:
+            scope.edges[edge.index] = SKIPPED
+        if (node.id, scope.iteration) not in self._recorded:
             now = utcnow()
             self.unsaved.append(
                 StepRecord(
@@ -701,6 +997,7 @@ class Run:
                     "skipped",
                     now,
                     completed_at=now,
+                    iteration=scope.iteration,
                 )
             )
 

@@ -68,7 +68,9 @@ ROOT_NAMES: Final = frozenset(
 # The engine's own tiers say how a workflow is run, whatever the node.
 TIERS: Final = frozenset({"craftai-1", "craftai-1-fast", "craftai-1-pro"})
 MAX_SUGGESTIONS = 20
-WAITING_TYPES: Final = frozenset({"delay", "wait", "approval"})
+ITEM, DONE = "item", "done"
+ANSWERING: Final = frozenset({"output", "respond"})
+NOT_WHILE_REPEATING: Final = ("retry", "cache")
 
 _ID = re.compile(ID_PATTERN.rstrip("$"))
 _NODE_KEYS: Final = list(NODE_SCHEMA["properties"])
@@ -105,6 +107,12 @@ class GraphNode:
     model: str | None
     incoming: tuple[Edge, ...]
     outgoing: tuple[Edge, ...]
+    leading_on: tuple[Edge, ...]
+    """The outgoing edges but those into its own body."""
+    body: tuple[str, ...]
+    """The nodes that it runs once for each turn."""
+    onward: str
+    """The handle that it goes on by where it does nothing itself."""
     join: Join
     on_error: OnError
     retry: RetryPolicy | None
@@ -132,7 +140,11 @@ class Graph:
     """In an order in which each node stands behind all that lead to it."""
     edges: tuple[Edge, ...]
     roots: tuple[GraphNode, ...]
+    answering: tuple[str, ...]
+    """The nodes that declare the output."""
     has_effects: bool
+    may_open: bool
+    """Something in it asks people, or starts other executions."""
     is_instant: bool
     """Nothing in it waits or reaches outside: it can be run to its end at once."""
 
@@ -203,6 +215,8 @@ class _Compiler:
         self._catalogue = catalogue
         self._drafts: dict[str, _Draft] = {}
         self._edges: list[Edge] = []
+        self._inside: dict[str, tuple[str, ...]] = {}
+        """By node: what it stands inside of, from the outermost."""
 
     def compile(self, definition: Mapping[str, Any]) -> Graph | None:
         nodes, _ = self._listed(definition, "nodes", MAX_NODES)
@@ -215,6 +229,7 @@ class _Compiler:
         self._read_edges(edges, edges_path, broken_ids)
         order = self._order(edges_path)
         self._check_reach(order)
+        self._find_bodies(order, edges_path)
         self._check_references(order)
         return None if self.faults else self._build(order)
 
@@ -595,6 +610,43 @@ class _Compiler:
                     f"'{draft.id}' is never reached: no edge leads to it.",
                 )
 
+    def _find_bodies(self, order: list[_Draft], edges_path: str) -> None:
+        """What stands behind a handle `item` is inside of that node; an edge must not lead in or out by another way."""
+        repeating = {d.id for d in order if d.node is not None and d.node.repeats}
+        if not repeating:
+            return
+        for draft in order:
+            if draft.id in repeating:
+                self._check_repeating(draft)
+            ways = {
+                (*self._inside.get(edge.source, ()), edge.source)
+                if edge.source in repeating and edge.handle == ITEM
+                else self._inside.get(edge.source, ()): edge
+                for edge in draft.incoming
+            }
+            if len(ways) > 1:
+                self._blame_way(draft, ways, edges_path)
+            self._inside[draft.id] = max(ways, key=len, default=())
+
+    def _check_repeating(self, draft: _Draft) -> None:
+        for key in NOT_WHILE_REPEATING:
+            if draft.given.get(key):
+                self._fault(
+                    f"{draft.path}.{key}",
+                    f"'{draft.id}' repeats other nodes: give this to the nodes that it repeats.",
+                )
+
+    def _blame_way(
+        self, draft: _Draft, ways: dict[tuple[str, ...], Edge], edges_path: str
+    ) -> None:
+        deepest = max(ways, key=len)
+        for inside, edge in ways.items():
+            if inside != deepest:
+                self._fault(
+                    f"{edges_path}.{edge.index}",
+                    f"'{draft.id}' is inside '{deepest[-1]}', which runs it once for each item, and '{edge.source}' is not. What follows all items leaves '{deepest[-1]}' by the handle done.",
+                )
+
     def _check_references(self, order: list[_Draft]) -> None:
         before = _ancestors(order)
         for draft in order:
@@ -627,11 +679,18 @@ class _Compiler:
             return f"'{target}' can't read its own output."
         if target not in self._drafts:
             return f"There is no node '{target}'.{self._hint(target)}"
+        if not self._is_around(target, draft.id):
+            return f"'{target}' runs once for each item of '{self._inside[target][-1]}': read what came out of all of them, nodes.{self._inside[target][-1]}."
         if not before(target, draft.id):
             return (
                 f"'{target}' can't have run yet: no path leads from it to '{draft.id}'."
             )
         return None
+
+    def _is_around(self, target: str, reader: str) -> bool:
+        """Whether the target stands in the same body, or in one around it."""
+        inside = self._inside.get(target, ())
+        return self._inside.get(reader, ())[: len(inside)] == inside
 
     def _hint(self, target: str) -> str:
         """`nodes.fetch-data` is a subtraction."""
@@ -643,21 +702,32 @@ class _Compiler:
         return self._suggestion(target, self._drafts)
 
     def _build(self, order: list[_Draft]) -> Graph:
-        nodes = {draft.id: _finished(draft) for draft in order}
+        bodies: dict[str, list[str]] = {}
+        for identity, around in self._inside.items():
+            for outer in around:
+                bodies.setdefault(outer, []).append(identity)
+        nodes = {
+            draft.id: _finished(draft, tuple(bodies.get(draft.id, ())))
+            for draft in order
+        }
         effects = any(node.node.effect != "pure" for node in nodes.values())
         waits = any(
-            node.suspends or node.type in WAITING_TYPES for node in nodes.values()
+            node.suspends or node.node.may_wait or node.body for node in nodes.values()
         )
         return Graph(
             nodes=MappingProxyType(nodes),
             edges=tuple(self._edges),
             roots=tuple(node for node in nodes.values() if not node.incoming),
+            answering=tuple(
+                node.id for node in nodes.values() if node.type in ANSWERING
+            ),
             has_effects=effects,
+            may_open=any(node.node.opens for node in nodes.values()),
             is_instant=not effects and not waits,
         )
 
 
-def _finished(draft: _Draft) -> GraphNode:
+def _finished(draft: _Draft, body: tuple[str, ...]) -> GraphNode:
     given = draft.given
     node, resolvable = draft.node, draft.resolvable
     if node is None or resolvable is None:
@@ -673,6 +743,11 @@ def _finished(draft: _Draft) -> GraphNode:
         model=draft.model,
         incoming=tuple(draft.incoming),
         outgoing=tuple(draft.outgoing),
+        leading_on=tuple(
+            edge for edge in draft.outgoing if not body or edge.handle != ITEM
+        ),
+        body=body,
+        onward=DONE if node.repeats else "main",
         join=given.get("join", "all_decided"),
         on_error=given.get("on_error", "fail"),
         retry=None if retry is None else RetryPolicy.from_config(retry),

@@ -10,16 +10,18 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import models, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from craft import rows
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
+from workflows.engine import arrivals
+from workflows.engine.arrivals import Come
+from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
-from workflows.engine.graph import Graph, compile_graph
+from workflows.engine.graph import Graph, GraphError, compile_graph
 from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
-from workflows.models import Execution, Step, Workflow, WorkflowVersion
+from workflows.models import Execution, Step, WorkflowVersion
 from workflows.nodes import NODES
 from workflows.nodes.base import Node
 
@@ -30,6 +32,7 @@ ENDED_EVENTS = {
     Status.FAILED: EXECUTION_FAILED,
     Status.CANCELLED: EXECUTION_CANCELLED,
 }
+NOBODY = (-1, 0)
 STEP_FIELDS = (
     "status",
     "input",
@@ -88,8 +91,8 @@ def graph_of(version: WorkflowVersion) -> Graph:
     return _compiled(_Source(version.pk, version.created_at, version.definition))
 
 
-def job_of(execution: Execution) -> Job:
-    workflow = execution.workflow
+def job_of(execution: Execution, come: Come | None = None) -> Job:
+    workflow, come = execution.workflow, come or Come()
     return Job(
         execution_id=execution.pk,
         company_id=execution.company_id,
@@ -104,6 +107,11 @@ def job_of(execution: Execution) -> Job:
         },
         logs=execution.logs,
         is_test=execution.company.is_sandbox,
+        depth=execution.depth,
+        started_by=execution.created_by_id,
+        wakes=execution.wakes,
+        signals=come.signals,
+        answers=come.answers,
     )
 
 
@@ -127,6 +135,15 @@ def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord
     return found
 
 
+def what_has_come(executions: Sequence[Execution]) -> dict[str, Come]:
+    """What came for them from outside so far, by execution."""
+    found: dict[str, Come] = {execution.pk: Come() for execution in executions}
+    woken = [execution.pk for execution in executions if execution.wakes]
+    if woken:
+        arrivals.collect(woken, found)
+    return found
+
+
 def recall(key: str) -> Any:
     return cache.get(key)
 
@@ -140,7 +157,7 @@ def commit(writes: Sequence[Write]) -> list[bool]:
     with transaction.atomic():
         held = _lock(writes)
         accepted = [
-            write.is_new or held.get(write.execution.pk) == write.epoch
+            write.is_new or held.get(write.execution.pk, NOBODY)[0] == write.epoch
             for write in writes
         ]
         kept = [
@@ -148,25 +165,36 @@ def commit(writes: Sequence[Write]) -> list[bool]:
         ]
         ended = [write for write in kept if write.ending]
         for write in ended:
-            _apply_ending(write)
+            _apply_ending(write, held)
         _insert_new([write for write in kept if write.is_new])
         _save_steps(kept)
+        arrivals.exchange([(write.execution, write.steps) for write in kept])
         _note_progress([write for write in kept if write.advanced and not write.ending])
         _save_endings(ended)
     return accepted
 
 
-def _lock(writes: Iterable[Write]) -> dict[str, int]:
-    """The epoch of each execution that is still running; the rows stay locked until the commit."""
-    ids = sorted({write.execution.pk for write in writes if not write.is_new})
+def _lock(writes: Iterable[Write]) -> dict[str, tuple[int, int]]:
+    """The epoch of each execution that is still running, and how often something has come for it. The rows stay locked until the commit, and with them those
+    that wait for one that ends here: always in one order, so that two batches never wait for each other."""
+    ids = {write.execution.pk for write in writes if not write.is_new}
+    ids |= {
+        write.execution.parent_id
+        for write in writes
+        if write.ending and write.execution.parent_id
+    }
     if not ids:
         return {}
     held = (
-        Execution.unscoped.filter(pk__in=ids, status=Status.RUNNING)
-        .order_by("pk")
-        .select_for_update()
+        Execution.unscoped.filter(pk__in=sorted(ids)).order_by("pk").select_for_update()
     )
-    return dict(held.values_list("pk", "lease_epoch"))
+    return {
+        pk: (epoch, wakes)
+        for pk, epoch, wakes, status in held.values_list(
+            "pk", "lease_epoch", "wakes", "status"
+        )
+        if status == Status.RUNNING
+    }
 
 
 def _insert_new(writes: Sequence[Write]) -> None:
@@ -216,11 +244,14 @@ def _note_progress(writes: Iterable[Write]) -> None:
         Execution.unscoped.filter(pk__in=ids).update(attempts=1)
 
 
-def _apply_ending(write: Write) -> None:
+def _apply_ending(write: Write, held: dict[str, tuple[int, int]]) -> None:
+    """One that was sent something while it came to rest looks again at once."""
     ending, execution = write.ending, write.execution
     assert ending is not None  # noqa: S101  # narrows the type: callers pass endings only
     is_over = Status(ending.status).is_terminal
     now = timezone.now()
+    wakes = held.get(execution.pk, (0, execution.wakes))[1]
+    wake_at = now if wakes != execution.wakes else ending.wake_at
     changes = as_lease_fields(
         updated_at=now,
         status=ending.status,
@@ -229,7 +260,7 @@ def _apply_ending(write: Write) -> None:
         last_error=(ending.error or {}).get("message", ""),
         logs=storable(write.logs),
         completed_at=now if is_over else None,
-        next_attempt_at=None if is_over else ending.wake_at,
+        next_attempt_at=None if is_over else wake_at,
     )
     for name, value in changes.items():
         setattr(execution, name, value)
@@ -246,33 +277,24 @@ def _save_endings(writes: Sequence[Write]) -> None:
         for write in writes
         if Status(write.execution.status).is_terminal
     ]
+    _tell_of_endings(over)
+
+
+def _tell_of_endings(over: Sequence[Execution]) -> None:
     count_endings(over)
+    arrivals.close(
+        [each for each in over if _may_have_opened(each)],
+        [each for each in over if each.parent_id and each.is_awaited],
+    )
     for execution in over:
         announce(execution)
 
 
-def count_usage(executions: Sequence[Execution]) -> None:
-    for workflow_id, own in _by_workflow(executions):
-        Workflow.unscoped.filter(pk=workflow_id).update(
-            usage_count=F("usage_count") + len(own)
-        )
-
-
-def count_endings(executions: Sequence[Execution]) -> None:
-    for workflow_id, own in _by_workflow(executions):
-        spent = sum(execution.duration_ms or 0.0 for execution in own)
-        Workflow.unscoped.filter(pk=workflow_id).update(
-            ended_count=F("ended_count") + len(own),
-            ended_ms_total=F("ended_ms_total") + spent,
-        )
-
-
-def _by_workflow(executions: Sequence[Execution]) -> list[tuple[str, list[Execution]]]:
-    """In one order everywhere, so that two batches never wait for each other's rows."""
-    groups: dict[str, list[Execution]] = {}
-    for execution in executions:
-        groups.setdefault(execution.workflow_id, []).append(execution)
-    return sorted(groups.items())
+def _may_have_opened(execution: Execution) -> bool:
+    try:
+        return graph_of(execution.version).may_open
+    except GraphError:  # it compiled once: nobody knows any more
+        return True
 
 
 def announce(execution: Execution) -> None:
@@ -311,8 +333,7 @@ def end_unclaimed(
             status=status, completed_at=now, error=error, wake_at=None
         )
         execution.refresh_from_db()
-        count_endings([execution])
-        announce(execution)
+        _tell_of_endings([execution])
     return True
 
 

@@ -39,6 +39,7 @@ from craft.leases import (
 )
 from craft.lifetime import stopping
 from workflows.engine import journal
+from workflows.engine.arrivals import Come
 from workflows.engine.executor import Ending, LeaseLostError, Run, StepRecord, drive
 from workflows.engine.graph import Graph
 from workflows.engine.journal import Write
@@ -254,33 +255,42 @@ class Slice:
         for execution in executions:
             held_here.add(execution)
         recorded = journal.recorded_steps(executions)
+        come = journal.what_has_come(executions)
         ended = [
             write
             for execution in executions
-            if (write := self._set_going(execution, recorded[execution.pk]))
+            if (
+                write := self._set_going(
+                    execution, recorded[execution.pk], come[execution.pk]
+                )
+            )
         ]
         _keep(ended)
         for write in ended:
             held_here.remove(write.execution.pk, write.epoch)
 
     def _set_going(
-        self, execution: Execution, recorded: list[StepRecord]
+        self, execution: Execution, recorded: list[StepRecord], come: Come
     ) -> Write | None:
         """The ending of one that is over at once."""
         try:
             graph = journal.graph_of(execution.version)
             if graph.is_instant:
                 return run_instantly(execution, graph, recorded)
-            self.start(execution, graph, recorded)
+            self.start(execution, graph, recorded, come)
         except Exception:  # of all executions, this one only
             logger.exception("execution %s could not be begun", execution.pk)
             return Write(execution, execution.lease_epoch, ending=broken())
         return None
 
     def start(
-        self, execution: Execution, graph: Graph, recorded: list[StepRecord]
+        self,
+        execution: Execution,
+        graph: Graph,
+        recorded: list[StepRecord],
+        come: Come | None = None,
     ) -> None:
-        run = Run(journal.job_of(execution), graph, recorded, self)
+        run = Run(journal.job_of(execution, come), graph, recorded, self)
         run.is_cancelled = execution.cancel_requested_at is not None
         self._open[run] = execution
         held_here.add(execution, run)

@@ -1,5 +1,6 @@
 from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
 from workflows.models.schedules import Schedule
+from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.workflows import (
     PIPELINE_TRIGGERS,
     Workflow,
@@ -13,9 +14,13 @@ from workflows.models.workflows import (
 
 __all__ = [
     "PIPELINE_TRIGGERS",
+    "Approval",
+    "ApprovalStatus",
+    "Decision",
     "Execution",
     "ExecutionQuerySet",
     "Schedule",
+    "Signal",
     "Step",
     "StepStatus",
     "Workflow",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from craft.fields import IdField
@@ -42,6 +43,19 @@ class Execution(CompanyModel, LeasedModel):
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, editable=False)
     completed_at = models.DateTimeField(null=True, editable=False)
+    # An execution that a step of another has started, and that the step waits for where it is awaited.
+    parent = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
+        editable=False,
+    )
+    parent_slot = models.CharField(max_length=200, default="", editable=False)
+    is_awaited = models.BooleanField(default=False, editable=False)
+    depth = models.PositiveSmallIntegerField(default=0, editable=False)
+    # How often something has come for it: a signal, a decision, the end of an execution that it waits for.
+    wakes = models.PositiveIntegerField(default=0, editable=False)
 
     objects = GuardedManager.from_queryset(ExecutionQuerySet)()
 
@@ -50,7 +64,12 @@ class Execution(CompanyModel, LeasedModel):
             models.UniqueConstraint(
                 fields=["company", "idempotency_key"],
                 name="one_execution_per_idempotency_key",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "parent_slot"],
+                name="one_execution_per_step",
+                condition=Q(parent__isnull=False),
+            ),
         ]
         indexes = [
             *lease_indexes("execution"),

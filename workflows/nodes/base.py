@@ -20,6 +20,7 @@ repeats with the same `call.idempotency_key`. One that is *at_most_once* never r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,17 +34,70 @@ Effect = Literal["pure", "effect", "at_most_once"]
 
 @dataclass(frozen=True)
 class Output:
-    """The node is done: its value goes along the edges that leave from these handles."""
+    """The node is done: its value goes along the edges that leave from these handles. `took` is the signal that it consumed."""
 
     value: Any
     handles: tuple[str, ...] = ("main",)
+    took: str = ""
+    opening: Opening | None = None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a node has opened for others to answer: `approval` for people, `execution` for another workflow. It is opened in the transaction in which the
+    step is written down as waiting, once; the answer is `call.answer` when the node runs again."""
+
+    kind: Literal["approval", "execution"]
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The node goes on at `until`. A short wait is slept on the loop; a longer one holds no worker. It is then run again with `call.started_at` unchanged."""
+    """The node goes on at `until`, or when something comes for it: it is then run again with `call.started_at` unchanged. A short wait is slept on the loop;
+    a longer one holds no worker."""
 
-    until: datetime
+    until: datetime | None
+    opening: Opening | None = None
+
+
+class Turns(ABC):
+    """What a node of the types `map` and `loop` repeats, turn by turn: the engine begins one as long as `begin` gives an item and fewer than `at_once` are
+    under way, and hands the result of each back, in whatever order they end."""
+
+    at_once: int = 1
+
+    @abstractmethod
+    def begin(self) -> tuple[Any] | None:
+        """The item of the next turn, or None when there is none now. Raises NodeError."""
+
+    @abstractmethod
+    def finish(self, index: int, value: Any) -> None:
+        """The turn of this index ended with this value."""
+
+    @abstractmethod
+    def fail(self, index: int, error: dict[str, Any]) -> bool:
+        """The turn failed. False where the node fails with it."""
+
+    @abstractmethod
+    def result(self) -> Any:
+        """The node's output, once no turn is left."""
+
+
+@dataclass(frozen=True)
+class Iterating:
+    """The part of the graph behind the handle `item` runs once for each turn; then the node goes on by `done`."""
+
+    turns: Turns
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Something that was sent to the execution by a name. It is consumed once."""
+
+    id: str
+    name: str
+    data: Any
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -54,7 +108,7 @@ class Stop:
     error: NodeError | None = None
 
 
-Outcome = Output | Waiting | Stop
+Outcome = Output | Waiting | Iterating | Stop
 
 
 class NodeError(Exception):
@@ -88,6 +142,10 @@ class Call(Protocol):
     """When this node was first begun in this execution, before any restart."""
     company_id: int
     execution_id: str
+    depth: int
+    """How many executions stand above this one."""
+    started_by: str | None
+    """The person who started the execution, by id."""
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -96,6 +154,13 @@ class Call(Protocol):
     @property
     def leaving(self) -> frozenset[str]:
         """The handles that edges leave this node from."""
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """What came for the opening of this very step; None as long as nothing has."""
+
+    def signal(self, name: str) -> Signal | None:
+        """The first signal of this name that nobody has consumed."""
 
     def evaluate(self, value: Any, **names: Any) -> Any:
         """Resolve the expressions in a raw value, with more names in scope."""
@@ -129,6 +194,12 @@ class Node:
     raw_fields: ClassVar[frozenset[str]] = frozenset()
     """Config keys that the node evaluates itself, such as conditions."""
     handles: ClassVar[tuple[str, ...]] = ("main",)
+    may_wait: ClassVar[bool] = False
+    """Whether it may answer Waiting."""
+    opens: ClassVar[bool] = False
+    """Whether it may open something for others to answer."""
+    repeats: ClassVar[bool] = False
+    """Whether it may answer Iterating. What stands behind its handle `item` is its body, which no edge joins to the rest of the graph."""
     example: ClassVar[dict[str, Any]]
     """`{"config": …, "input": …, "output": …}`, and `handles` where not main: run by the tests and shown in the catalogue."""
 

@@ -12,6 +12,7 @@ MAX_SECONDS = 365 * 24 * 3600
 class Delay(Node):
     type = "delay"
     family = "flow"
+    may_wait = True
     summary = "Waits, for some seconds or until a time, and sends its input on. A waiting execution holds no worker."
     config_schema = {
         "type": "object",

@@ -25,6 +25,7 @@ from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
 from workflows.engine import journal, slices
+from workflows.engine.counts import count_usage
 from workflows.events import EXECUTION_CANCEL_REQUESTED
 from workflows.models import Execution, Workflow
 
@@ -102,7 +103,7 @@ def _start_once(execution: Execution) -> Execution:
 def insert(executions: Sequence[Execution]) -> None:
     with transaction.atomic():
         rows.insert(executions)
-        journal.count_usage(executions)
+        count_usage(executions)
 
 
 def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:

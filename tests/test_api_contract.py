@@ -43,7 +43,7 @@ from tests.factories import (
     make_person,
     make_workflow,
 )
-from workflows.models import Workflow
+from workflows.models import Approval, Execution, Workflow
 from workflows.services.executions import start_execution
 from workflows.services.workflows import update_workflow
 
@@ -141,6 +141,18 @@ def make_audit_entry(person: Person) -> str:
     return AuditEntry.objects.for_company(person.company).latest("pk").pk
 
 
+def make_approval(person: Person) -> str:
+    execution = Execution.unscoped.get(pk=make_execution(person))
+    Execution.unscoped.filter(pk=execution.pk).update(created_by=None)
+    return Approval.unscoped.create(
+        company=person.company,
+        execution=execution,
+        node_id="ask",
+        slot="ask::1",
+        title="May it?",
+    ).pk
+
+
 ROWS: dict[str, Callable[[Person], str]] = {
     "audit-entry": make_audit_entry,
     "session": lambda person: open_session(person.membership).session.pk,
@@ -154,6 +166,7 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "outlet": make_outlet,
     "own-company": make_place,
     "invitation": make_invitation,
+    "approval": make_approval,
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
@@ -194,6 +207,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("invitation", "create"): {"email": "new@example.com"},
     ("acceptance", "accept"): {"token": "none"},
     ("account", "switch"): {"company_id": 1_000_000},
+    ("execution", "signals"): {"name": "paid"},
 }
 """For each basename and action that wants a body: one that passes."""
 

@@ -60,6 +60,7 @@ REFERENCES: dict[tuple[str, str, str], str] = {
     ("audit-entry", "export", "resource_id"): "agent",
     ("data-source", "query", "connection_id"): "data-source",
     ("company", "transfer_ownership", "user_id"): "member",
+    ("approval", "list", "execution_id"): "execution",
     ("execution", "list", "workflow_id"): "workflow",
     ("workflow", "executions", "workflow_id"): "workflow",
 }

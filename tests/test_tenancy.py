@@ -41,6 +41,8 @@ UNSCOPED = {
     "craft.leases": "workers serve all companies",
     "craft.models": "where it is defined",
     "workflows.admin": "the operator's console",
+    "workflows.engine.arrivals": "workers serve all companies",
+    "workflows.engine.counts": "workers serve all companies",
     "workflows.engine.journal": "workers serve all companies",
     "workflows.services": "a workflow or execution locks its own row, by its own id",
 }

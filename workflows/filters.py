@@ -1,10 +1,18 @@
 from typing import Any
 
 import django_filters as filters
+from django.db.models import Q
+from django.utils import timezone
 
 from craft.api.filters import TimeFilter
 from craft.leases import Status
-from workflows.models import Execution, Workflow, WorkflowStatus
+from workflows.models import (
+    Approval,
+    ApprovalStatus,
+    Execution,
+    Workflow,
+    WorkflowStatus,
+)
 
 
 class WorkflowFilter(filters.FilterSet):
@@ -32,6 +40,22 @@ class ExecutionFilter(filters.FilterSet):
     class Meta:
         model = Execution
         fields: list[str] = []
+
+
+class ApprovalFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(choices=ApprovalStatus.choices, method="by_status")
+    execution_id = filters.CharFilter()
+
+    class Meta:
+        model = Approval
+        fields: list[str] = []
+
+    def by_status(self, queryset: Any, name: str, value: str) -> Any:
+        """What has run out by the clock is expired, whether or not its execution has gone on already."""
+        late = Q(status=ApprovalStatus.PENDING, expires_at__lte=timezone.now())
+        if value == ApprovalStatus.EXPIRED:
+            return queryset.filter(late | Q(status=value))
+        return queryset.filter(status=value).exclude(late)
 
 
 def add_times(filterset: type[filters.FilterSet]) -> type[filters.FilterSet]:

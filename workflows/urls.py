@@ -1,7 +1,21 @@
+from django.urls import path
+
+from craft.pages import SettingsPage
+from workflows.pages import approvals
 from workflows.views.executions import ExecutionViewSet
+from workflows.views.waits import ApprovalViewSet
 from workflows.views.workflows import WorkflowViewSet
 
 routes = [
     ("workflows", WorkflowViewSet, "workflow"),
     ("executions", ExecutionViewSet, "execution"),
+    ("approvals", ApprovalViewSet, "approval"),
 ]
+
+pages = [
+    path("approval", approvals.by_link, name="approval-by-link"),
+    path("approvals", approvals.all_open, name="approvals"),
+    path("approvals/<str:approval_id>", approvals.one, name="approval"),
+]
+
+settings_pages = [SettingsPage("You", "Approvals", "approvals", "check")]

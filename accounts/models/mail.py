@@ -20,6 +20,7 @@ class Purpose(models.TextChoices):
     RESET_PASSWORD = "reset_password", "Reset a password"
     CHANGE_EMAIL = "change_email", "Change an address"
     INVITATION = "invitation", "Accept an invitation"
+    APPROVAL = "approval", "Answer what a workflow asks"
 
 
 class MailedToken(BaseModel):

@@ -34,12 +34,14 @@ LIFETIMES = {
     Purpose.RESET_PASSWORD: timedelta(hours=1),
     Purpose.CHANGE_EMAIL: timedelta(hours=24),
     Purpose.INVITATION: timedelta(days=7),
+    Purpose.APPROVAL: timedelta(days=30),
 }
 PAGES = {
     Purpose.VERIFY_EMAIL: "/verify-email",
     Purpose.RESET_PASSWORD: "/reset-password",
     Purpose.CHANGE_EMAIL: "/change-email",
     Purpose.INVITATION: "/invitation",
+    Purpose.APPROVAL: "/approval",
 }
 """Where a mail's link leads; the token follows as `?token=`."""
 

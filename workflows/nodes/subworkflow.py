@@ -82,8 +82,8 @@ class Subworkflow(Node):
             "execution",
             {
                 "id": new_id("exec"),
-                "workflow": version.workflow,
-                "version": version,
+                "workflow_id": version.workflow_id,
+                "version_id": version.pk,
                 "input": call.config.get("input", call.input),
                 "is_awaited": waits,
             },

@@ -26,6 +26,7 @@ from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
 from workflows.engine import journal, slices
 from workflows.engine.counts import count_usage
+from workflows.engine.graph import Graph
 from workflows.events import EXECUTION_CANCEL_REQUESTED
 from workflows.models import Execution, Workflow
 
@@ -154,9 +155,24 @@ def _run_inline(execution: Execution, timeout_seconds: float) -> Execution:
         journal.commit([slices.run_instantly(execution, graph, [], is_new=True)])
         return execution
     insert([execution])
+    until = time.monotonic() + timeout_seconds
     slices.run_until(execution, graph, seconds=timeout_seconds, then=doorbell.ring)
     execution.refresh_from_db()
+    if graph.may_open and not execution.is_over:
+        doorbell.ring()  # what it has started may run
+    if _will_go_on(execution, graph, until):
+        return wait_for_end(execution, until - time.monotonic())
     return execution
+
+
+def _will_go_on(execution: Execution, graph: Graph, until: float) -> bool:
+    """Whether it rests only until some time that the caller is still there for, or for others of our executions."""
+    if execution.is_over:
+        return False
+    if execution.next_attempt_at is not None:
+        left = (execution.next_attempt_at - timezone.now()).total_seconds()
+        return left < until - time.monotonic()
+    return execution.children.filter(is_awaited=True).exists()
 
 
 @dataclass

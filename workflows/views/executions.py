@@ -19,7 +19,9 @@ from workflows.serializers.executions import (
     ExecutionListSerializer,
     ExecutionSerializer,
 )
+from workflows.serializers.waits import SignalSerializer
 from workflows.services import executions
+from workflows.services.signals import send_signal
 
 
 class ExecutionViewSet(
@@ -32,7 +34,7 @@ class ExecutionViewSet(
     filterset_class = ExecutionFilter
     access = MEMBERS_WRITE
     unheld = frozenset({"cancel"})
-    problems = {"cancel": (409,)}
+    problems = {"cancel": (409,), "signals": (409,)}
 
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
@@ -57,6 +59,19 @@ class ExecutionViewSet(
             credentials_of(self.request).company
         ).aggregate(total=Sum("usage_count"))
         return int(counted["total"] or 0)
+
+    @extend_schema(request=SignalSerializer, responses={202: SignalSerializer})
+    @action(detail=True, methods=["post"])
+    def signals(self, request: Request, pk: str) -> Response:
+        """Send it a signal, for its `wait` nodes. One that comes before its node is reached is kept for 24 hours; each is consumed once."""
+        signal = send_signal(
+            self.get_object(),
+            user=credentials_of(request).user,
+            **{"data": None, **self.read(SignalSerializer)},
+        )
+        return Response(
+            dict(SignalSerializer(signal).data), status=status.HTTP_202_ACCEPTED
+        )
 
     @extend_schema(request=None, responses=ExecutionSerializer)
     @action(detail=True, methods=["post"])

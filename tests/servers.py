@@ -83,23 +83,39 @@ def wait_until(
     )
 
 
-@contextlib.contextmanager
-def running(
-    command: list[str], log: Path, *, stop: signal.Signals
-) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=log.parent, **as_unprivileged()
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(stop)
+class Server:
+    """A program that can be stopped, also at once, and started again on the same files at the same port."""
+
+    def __init__(self, command: list[str], log: Path, *, stop: signal.Signals) -> None:
+        self._command = command
+        self._log = log
+        self._stop = stop
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def is_ours(self, pid: int) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            process = self._process = subprocess.Popen(
+                self._command,
+                stdout=output,
+                stderr=output,
+                cwd=self._log.parent,
+                **as_unprivileged(),
+            )
+        wait_until(lambda: self.is_ours(process.pid), process, self._log)
+
+    def stop(self, by: signal.Signals | None = None) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(by or self._stop)
         try:
-            process.wait(STOP_SECONDS)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
 
 # --- PostgreSQL ---
@@ -128,14 +144,50 @@ def copied_wheel(package: Path, folder: Path) -> Path:
     return folder / package.name
 
 
-@contextlib.contextmanager
-def postgres(folder: Path, *, durable: bool = False) -> Iterator[str]:
-    """Yields its URL. `durable` keeps fsync on, for tests about what survives."""
-    programs, data, log = (
-        postgres_programs(folder),
-        folder / "postgres",
-        folder / "postgres.log",
-    )
+class Postgres(Server):
+    """`durable` keeps fsync on, for tests about what survives. Stopped by SIGQUIT it ends at once, as after a power cut."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        programs, self._data = postgres_programs(folder), folder / "postgres"
+        _initialise(programs, self._data)
+        port = free_port()
+        options = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 200,
+        }
+        if not durable:
+            options |= {
+                "fsync": "off",
+                "synchronous_commit": "off",
+                "full_page_writes": "off",
+            }
+        command = [
+            str(programs / "postgres"),
+            "-D",
+            str(self._data),
+            *(f"--{name}={value}" for name, value in options.items()),
+        ]
+        super().__init__(command, folder / "postgres.log", stop=signal.SIGINT)
+        self._address = f"postgres://craft@127.0.0.1:{port}"
+        self.url = f"{self._address}/craft"
+
+    def is_ours(self, pid: int) -> bool:
+        with psycopg.connect(
+            f"{self._address}/postgres", autocommit=True
+        ) as connection:
+            (shown,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+            return Path(shown).resolve() == self._data.resolve()
+
+    def create_database(self) -> None:
+        with psycopg.connect(
+            f"{self._address}/postgres", autocommit=True
+        ) as connection:
+            connection.execute("CREATE DATABASE craft")
+
+
+def _initialise(programs: Path, data: Path) -> None:
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:
         shutil.chown(data, UNPRIVILEGED)
@@ -155,43 +207,23 @@ def postgres(folder: Path, *, durable: bool = False) -> Iterator[str]:
         make,
         capture_output=True,
         text=True,
-        cwd=folder,
+        cwd=data.parent,
         check=False,
         **as_unprivileged(),
     )
     if made.returncode:
         raise MissingServiceError(f"initdb failed: {made.stderr[-2000:]}")
-    port = free_port()
-    options = {
-        "port": port,
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        "max_connections": 200,
-    }
-    if not durable:
-        options |= {
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
-        }
-    command = [
-        str(programs / "postgres"),
-        "-D",
-        str(data),
-        *(f"--{name}={value}" for name, value in options.items()),
-    ]
-    with running(command, log, stop=signal.SIGINT) as process:
-        address = f"postgres://craft@127.0.0.1:{port}"
 
-        def is_ours() -> bool:
-            with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
-                (shown,) = connection.execute("SHOW data_directory").fetchone() or ("",)
-                return Path(shown).resolve() == data.resolve()
 
-        wait_until(is_ours, process, log)
-        with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
-            connection.execute("CREATE DATABASE craft")
-        yield f"{address}/craft"
+@contextlib.contextmanager
+def postgres(folder: Path, *, durable: bool = False) -> Iterator[Postgres]:
+    server = Postgres(folder, durable=durable)
+    try:
+        server.start()
+        server.create_database()
+        yield server
+    finally:
+        server.stop()
 
 
 # --- Redis ---
@@ -211,30 +243,42 @@ def redis_program(folder: Path) -> Path:
     return Path(found)
 
 
+class Redis(Server):
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        command = [
+            str(redis_program(folder)),
+            "--port",
+            str(self._port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(folder),
+        ]
+        super().__init__(command, folder / "redis.log", stop=signal.SIGTERM)
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def is_ours(self, pid: int) -> bool:
+        with redis.Redis(port=self._port) as client:
+            return bool(client.info("server")["process_id"] == pid)
+
+    def empty(self) -> None:
+        with redis.Redis(port=self._port) as client:
+            client.flushall()
+
+
 @contextlib.contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """Yields its URL."""
-    program, log, port = redis_program(folder), folder / "redis.log", free_port()
-    command = [
-        str(program),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(folder),
-    ]
-    with running(command, log, stop=signal.SIGTERM) as process:
-        client = redis.Redis(port=port)
-        wait_until(
-            lambda: client.info("server")["process_id"] == process.pid, process, log
-        )
-        client.close()
-        yield f"redis://127.0.0.1:{port}/0"
+def redis_server(folder: Path) -> Iterator[Redis]:
+    server = Redis(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 # --- A command between them ---
@@ -254,8 +298,8 @@ def run(command: list[str]) -> int:
         environment = {
             **os.environ,
             **secret,
-            "DATABASE_URL": database,
-            "REDIS_URL": broker,
+            "DATABASE_URL": database.url,
+            "REDIS_URL": broker.url,
         }
         return subprocess.run(command, env=environment, check=False).returncode
 

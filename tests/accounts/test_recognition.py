@@ -8,7 +8,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-import redis
 from django.conf import settings
 from django.db import connection
 
@@ -140,12 +139,12 @@ def test_no_call_that_begins_after_a_revocation_is_let_in(alice):
 def test_without_redis_the_database_is_asked_and_nothing_stale_is_served(alice):
     with (
         private_folder() as folder,
-        redis_server(folder) as url,
-        recogniser(url) as process,
+        redis_server(folder) as redis,
+        recogniser(redis.url) as process,
     ):
         secret = make_key(alice)
         process.learn(secret)
-        stop(url)
+        redis.stop()
         assert process.ask(secret) == {
             "found": True,
             "may": ["admin", "read", "write"],
@@ -153,8 +152,3 @@ def test_without_redis_the_database_is_asked_and_nothing_stale_is_served(alice):
         }
         delete_api_key(ApiKey.unscoped.get())
         assert process.ask(secret)["found"] is False
-
-
-def stop(url):
-    client = redis.Redis.from_url(url)
-    client.shutdown(nosave=True)

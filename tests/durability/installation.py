@@ -226,6 +226,10 @@ class Installation:
             if process is not self._web:
                 process.kill()
 
+    def kill_web(self) -> None:
+        if self._web is not None:
+            self._web.kill()
+
     def kill_all(self) -> None:
         for process in self._running:
             process.kill()
@@ -266,11 +270,12 @@ class Installation:
         body: Any = None,
         *,
         over: HTTPConnection | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         if over is None:
             with self.connection() as connection:
-                return self.call(method, path, body, over=connection)
-        headers = {"Authorization": f"Bearer {self._key}"}
+                return self.call(method, path, body, over=connection, headers=headers)
+        headers = {"Authorization": f"Bearer {self._key}", **(headers or {})}
         if body is not None:
             headers["Content-Type"] = "application/json"
         over.request(method, path, None if body is None else json.dumps(body), headers)

@@ -20,6 +20,8 @@ class Seen:
     round: int
     port: int
     """The caller's."""
+    at: float = 0.0
+    """Monotonic."""
 
 
 class Outside:
@@ -72,7 +74,7 @@ class Outside:
     def answer(self, handler: BaseHTTPRequestHandler) -> dict[str, Any]:
         key = handler.headers.get("Idempotency-Key", "")
         port = int(handler.client_address[1])
-        self.calls.append(Seen(key, handler.path, self.round, port))
+        self.calls.append(Seen(key, handler.path, self.round, port, time.monotonic()))
         number = self.times(key)
         match handler.path:
             case "/effect":

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Mail, Role
 from accounts.services import mail
 from craft.exceptions import ConflictError, InvalidError
-from tests.factories import make_person, make_workflow
+from tests.factories import PASSWORD, make_person, make_workflow
 from tests.workflows.test_executions import drain, start
 from workflows.models import Approval, Execution, Signal, Step
 from workflows.services import approvals, executions
@@ -388,3 +388,37 @@ def test_another_companys_workflow_is_not_found(alice, charlie):
     execution = run(alice, make_workflow(alice, **calling(theirs)))
     assert "There is no workflow" in execution.error["message"]
     assert not Execution.unscoped.filter(workflow=theirs).exists()
+
+
+def signed_in(person):
+    person.user.set_password(PASSWORD)
+    person.user.save()
+    browser = Client()
+    form = {"email": person.user.email, "password": PASSWORD}
+    assert browser.post("/login", form).status_code == 302
+    return browser
+
+
+def test_the_pages_list_what_waits_and_take_the_answer(alice, bob):
+    fields = [{"name": "amount", "type": "number", "required": True}]
+    execution, approval = asked(alice, fields=fields)
+    assert Client().get("/approvals").status_code == 302
+    browser = signed_in(bob)
+    assert "Refund 4?" in browser.get("/approvals").content.decode()
+    page = f"/approvals/{approval.pk}"
+    unfilled = browser.post(page, {"decision": "approve"})
+    assert (unfilled.status_code, "required" in unfilled.content.decode()) == (
+        422,
+        True,
+    )
+    answer = browser.post(page, {"decision": "approve", "field_amount": "5"})
+    assert (answer.status_code, answer.url) == (302, "/approvals")
+    assert carry_on(execution).status == "completed"
+    assert "What you answered" in browser.get("/approvals").content.decode()
+    assert "nothing left to decide" in browser.get(page).content.decode()
+
+
+def test_another_companys_question_has_no_page(alice, charlie):
+    _, approval = asked(alice)
+    browser = signed_in(charlie)
+    assert browser.get(f"/approvals/{approval.pk}").status_code == 404

@@ -16,7 +16,10 @@ class AnswerForm(PageForm):
 
     def __init__(self, *args: Any, asked: list[dict[str, Any]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        rejects = self.data.get("decision") == "reject"
         own = {f"field_{each['name']}": _field(each) for each in asked}
+        for field in own.values():  # who rejects need not fill anything in
+            field.required = field.required and not rejects
         self.fields = {**own, **self.fields}
 
     @property
@@ -30,8 +33,11 @@ class AnswerForm(PageForm):
 
 
 def _field(asked: dict[str, Any]) -> forms.Field:
-    # Whoever rejects fills nothing in: what is required is looked at where it is decided.
-    known = {"label": asked.get("label") or asked["name"], "required": False}
+    is_tick = asked.get("type") == "boolean"
+    known = {
+        "label": asked.get("label") or asked["name"],
+        "required": bool(asked.get("required")) and not is_tick,
+    }
     match asked.get("type", "text"):
         case "textarea":
             return forms.CharField(widget=forms.Textarea(attrs={"rows": 4}), **known)

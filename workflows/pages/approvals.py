@@ -113,6 +113,7 @@ def _answered(
             "approval": approval,
             "decisions": approval.decisions.select_related("user"),
             "refusal": approvals.refusal(approval, member),
+            "is_answered": approval.decisions.filter(user=member.user_id).exists(),
             "form": form,
             "token": token,
         },

@@ -208,6 +208,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("acceptance", "accept"): {"token": "none"},
     ("account", "switch"): {"company_id": 1_000_000},
     ("execution", "signals"): {"name": "paid"},
+    ("workflow", "execute_batch"): {"inputs": [{"n": 1}, {"n": 2}]},
 }
 """For each basename and action that wants a body: one that passes."""
 

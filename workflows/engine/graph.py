@@ -66,7 +66,8 @@ ROOT_NAMES: Final = frozenset(
     ]
 )
 # The engine's own tiers say how a workflow is run, whatever the node.
-TIERS: Final = frozenset({"craftai-1", "craftai-1-fast", "craftai-1-pro"})
+FAST: Final = "craftai-1-fast"
+TIERS: Final = frozenset({"craftai-1", FAST, "craftai-1-pro"})
 MAX_SUGGESTIONS = 20
 ITEM, DONE = "item", "done"
 ANSWERING: Final = frozenset({"output", "respond"})
@@ -147,6 +148,8 @@ class Graph:
     """Something in it asks people, or starts other executions."""
     is_instant: bool
     """Nothing in it waits or reaches outside: it can be run to its end at once."""
+    keeps_steps: bool
+    """Not where it is run on `craftai-1-fast` and can be run again: then of one that completes the result is kept, and how many steps it took."""
 
 
 def compile_graph(
@@ -701,6 +704,10 @@ class _Compiler:
                 return f" Write nodes['{identity}']."
         return self._suggestion(target, self._drafts)
 
+    def _is_fast(self, order: list[_Draft]) -> bool:
+        """Whether every node that names one of the engine's tiers names the fast one."""
+        return {draft.model for draft in order if draft.model in TIERS} == {FAST}
+
     def _build(self, order: list[_Draft]) -> Graph:
         bodies: dict[str, list[str]] = {}
         for identity, around in self._inside.items():
@@ -724,6 +731,7 @@ class _Compiler:
             has_effects=effects,
             may_open=any(node.node.opens for node in nodes.values()),
             is_instant=not effects and not waits,
+            keeps_steps=effects or waits or not self._is_fast(order),
         )
 
 

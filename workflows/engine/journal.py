@@ -45,6 +45,7 @@ STEP_FIELDS = (
     "wake_at",
 )
 ENDING_FIELDS = (
+    "usage",
     "updated_at",
     "status",
     "output",

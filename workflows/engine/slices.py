@@ -510,10 +510,14 @@ def run_instantly(
     except Exception:
         logger.exception("execution %s broke", execution.pk)
         ending = broken()
+    steps = run.unsaved  # nobody changes them any more
+    if not graph.keeps_steps and ending.status == "completed":
+        execution.usage = {**execution.usage, "steps": len(steps)}
+        steps = []
     return Write(
         execution,
         execution.lease_epoch,
-        run.take_unsaved(),
+        steps,
         ending,
         run.logs,
         is_new=is_new,

@@ -7,6 +7,7 @@ from workflows.models import (
     Execution,
     Step,
 )
+from workflows.services.batches import MAX_INPUTS
 
 
 class ErrorSerializer(Serializer):
@@ -147,3 +148,32 @@ class ExecuteSerializer(Serializer):
             attrs.pop("inputs", None) if "inputs" in attrs else attrs.get("input", {})
         )
         return attrs
+
+
+class BatchSerializer(Serializer):
+    inputs = serializers.ListField(
+        child=serializers.JSONField(allow_null=True),
+        min_length=1,
+        max_length=MAX_INPUTS,
+        help_text=f"What each execution gets, any JSON; at most {MAX_INPUTS:,}.",
+    )
+
+
+class BatchedSerializer(ModelSerializer):
+    """One execution of a batch."""
+
+    execution_id = serializers.CharField(source="id", read_only=True)
+    error = ErrorSerializer(allow_null=True, read_only=True)
+
+    class Meta:
+        model = Execution
+        fields = ["execution_id", "status", "output", "error"]
+        read_only_fields = fields
+
+
+class BatchResultSerializer(Serializer):
+    workflow_id = serializers.CharField()
+    total = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    executions = BatchedSerializer(many=True, help_text="In the order of the inputs.")

@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import Any
 
 from django.db.models import QuerySet, Sum
@@ -12,6 +13,7 @@ from craft.api.viewsets import (
     MEMBERS_WRITE,
     CompanyViewSet,
 )
+from craft.leases import Status
 from workflows.filters import ExecutionFilter
 from workflows.models import Execution, Workflow
 from workflows.serializers.executions import (
@@ -96,3 +98,26 @@ def accepted(execution: Execution) -> Response:
     return Response(
         dict(AcceptedSerializer(execution).data), status=status.HTTP_202_ACCEPTED
     )
+
+
+def batched(workflow: Workflow, executions: list[Execution]) -> Response:
+    """What `BatchResultSerializer` says, of a thousand at once."""
+    statuses = Counter(str(execution.status) for execution in executions)
+    is_over = all(execution.is_over for execution in executions)
+    told = {
+        "workflow_id": workflow.pk,
+        "total": len(executions),
+        "completed": statuses[Status.COMPLETED],
+        "failed": statuses[Status.FAILED],
+        "executions": [
+            {
+                "execution_id": execution.pk,
+                "status": execution.status,
+                "output": execution.output,
+                "error": execution.error,
+            }
+            for execution in executions
+        ],
+    }
+    code = status.HTTP_200_OK if is_over else status.HTTP_202_ACCEPTED
+    return Response(told, status=code)

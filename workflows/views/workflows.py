@@ -21,6 +21,8 @@ from workflows.filters import ExecutionFilter, WorkflowFilter
 from workflows.models import Execution, Workflow, WorkflowVersion
 from workflows.serializers.executions import (
     AcceptedSerializer,
+    BatchResultSerializer,
+    BatchSerializer,
     ExecuteSerializer,
     ExecutionListSerializer,
     FinishedSerializer,
@@ -32,8 +34,8 @@ from workflows.serializers.workflows import (
     WorkflowSerializer,
     WorkflowVersionSerializer,
 )
-from workflows.services import executions, workflows
-from workflows.views.executions import accepted, listed
+from workflows.services import batches, executions, workflows
+from workflows.views.executions import accepted, batched, listed
 
 LATENCY_SAMPLE = 1_000
 
@@ -45,7 +47,7 @@ class WorkflowViewSet(CompanyModelViewSet):
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
     access = MEMBERS_WRITE
-    unheld = frozenset({"execute"})
+    unheld = frozenset({"execute", "execute_batch"})
     problems = {"trigger": (409,)}
     flat = frozenset({"create"})
 
@@ -125,6 +127,25 @@ class WorkflowViewSet(CompanyModelViewSet):
         )
         code = status.HTTP_200_OK if execution.is_over else status.HTTP_202_ACCEPTED
         return Response(FinishedSerializer(execution).data, status=code)
+
+    @extend_schema(
+        request=BatchSerializer,
+        responses={200: BatchResultSerializer, 202: BatchResultSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="execute/batch")
+    def execute_batch(self, request: Request, pk: str) -> Response:
+        """Run it for each of these inputs. Where nothing in it waits or reaches outside, they are over with the answer (200); otherwise they are queued (202)."""
+        caller = credentials_of(request)
+        inputs = self.read(BatchSerializer)["inputs"]
+        workflow = self.get_object()
+        found = batches.start_batch(
+            workflow=workflow,
+            company=caller.company,
+            user=caller.user,
+            inputs=inputs,
+            idempotency_key=key_for_work(request),
+        )
+        return batched(workflow, found)
 
     @extend_schema(
         request={"application/json": {}}, responses={202: AcceptedSerializer}

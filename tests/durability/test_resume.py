@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from workflows.engine.executor import Ending, Job, LeaseLostError, Run
 from workflows.engine.graph import Graph, compile_graph
 from workflows.nodes.base import Node, NodeError, Output, Stop, Waiting
+from workflows.nodes.loop import Loop
+from workflows.nodes.map import Map
 
 
 class CrashError(LeaseLostError):
@@ -77,7 +79,7 @@ class Outside(Kept):
 
 CATALOGUE = {
     kind.type: kind()
-    for kind in (Kept, Choose, Break, BreakOutside, Finish, Nap, Outside)
+    for kind in (Kept, Choose, Break, BreakOutside, Finish, Nap, Outside, Map, Loop)
 }
 
 
@@ -95,7 +97,7 @@ class Store:
         self.writes += 1
         if is_last and not self.commits:
             raise CrashError
-        self.rows |= {step.node_id: replace(step) for step in steps}
+        self.rows |= {(step.node_id, step.iteration): replace(step) for step in steps}
         if is_last:
             raise CrashError
         await asyncio.sleep(0)
@@ -117,7 +119,7 @@ def go(graph, store) -> Ending | None:
 
 def finished(store):
     return {
-        f"exec_1:{row.node_id}:"
+        f"exec_1:{row.node_id}:{row.iteration}"
         for row in store.rows.values()
         if row.type == "outside" and row.completed_at
     }
@@ -144,6 +146,26 @@ def check_every_crash(graph: Graph) -> int:
             if expected.status == "completed" and expected.output != "early":
                 assert set(before) | set(Outside.calls) == reached
     return 2 * whole.writes
+
+
+def check_many_crashes(graph: Graph, kills: list[tuple[int, bool]]) -> None:
+    """One process after the other ends at its so-manyeth write; the last one lives."""
+    Outside.calls.clear()
+    expected = go(graph, Store())
+    store, done = Store(), set()
+    for crash_at, commits in kills:
+        Outside.calls.clear()
+        store.crash_at, store.commits, store.writes = crash_at, commits, 0
+        ending = go(graph, store)
+        assert not done & set(Outside.calls), "a finished effect was repeated"
+        done = finished(store)
+        if ending is not None:
+            assert ending == expected
+            return
+    Outside.calls.clear()
+    store.crash_at = None
+    assert go(graph, store) == expected
+    assert not done & set(Outside.calls), "a finished effect was repeated"
 
 
 def node(node_id, kind, **more):
@@ -194,27 +216,44 @@ def test_a_stop_stays_a_stop_though_another_branch_wrote_it_down():
     assert check_every_crash(compiled(nodes, edges))
 
 
+CONFIGS = {
+    "choose": lambda draw: {"when": draw(st.booleans())},
+    "map": lambda draw: {"items": [1, 2, 3], "at_once": draw(st.integers(1, 3))},
+    "loop": lambda draw: {"most_turns": draw(st.integers(1, 3))},
+}
+
+
 @st.composite
 def graphs(draw):
     """Up to eight nodes, each behind some of those before it; at most one of them may end the run early."""
-    kinds = st.sampled_from(["pure", "outside", "outside", "choose", "nap"])
+    kinds = st.sampled_from(
+        ["pure", "outside", "outside", "choose", "nap", "map", "loop"]
+    )
     endings = st.sampled_from(["break", "break_outside", "finish"])
     count = draw(st.integers(2, 8))
     early = draw(st.none() | st.integers(1, count - 1))
-    nodes, edges = [], []
+    nodes, edges, kind_of = [], [], {}
     for number in range(count):
         kind = draw(endings if number == early else kinds)
-        more = {"config": {"when": draw(st.booleans())}} if kind == "choose" else {}
+        more = {"config": CONFIGS.get(kind, lambda draw: {})(draw)}
         if kind.startswith("break"):
             more["on_error"] = draw(st.sampled_from(["fail", "continue"]))
         join = draw(st.sampled_from(["all_decided", "all"]))
         nodes.append(node(f"n{number}", kind, join=join, **more))
+        kind_of[number] = kind
+        if kind in {"map", "loop"}:
+            inner = draw(st.sampled_from(["pure", "outside", "nap"]))
+            nodes.append(node(f"n{number}_in", inner))
+            edges.append(edge(f"n{number}", f"n{number}_in", "item"))
         earlier = st.integers(0, max(number - 1, 0))
         sources = draw(st.sets(earlier, min_size=1, max_size=3))
         for source in sorted(sources) if number else ():
             handle = "main"
-            if nodes[source]["type"] == "choose":
-                handle = draw(st.sampled_from(["true", "false"]))
+            match kind_of[source]:
+                case "choose":
+                    handle = draw(st.sampled_from(["true", "false"]))
+                case "map" | "loop":
+                    handle = "done"
             edges.append(edge(f"n{source}", f"n{number}", handle))
     return compiled(nodes, edges)
 
@@ -223,3 +262,22 @@ def graphs(draw):
 @given(graphs())
 def test_any_graph_survives_any_crash(graph):
     check_every_crash(graph)
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=8))
+def test_any_graph_comes_to_the_same_end_however_often_it_is_killed(graph, kills):
+    check_many_crashes(graph, kills)
+
+
+def test_a_map_of_effects_survives_any_crash():
+    nodes = [
+        node("each", "map", config={"items": [1, 2, 3], "at_once": 2}),
+        node("a", "outside"),
+        node("nap", "nap"),
+        node("b", "outside"),
+        node("last", "outside"),
+    ]
+    edges = [edge("each", "a", "item"), edge("a", "nap"), edge("nap", "b")]
+    edges += [edge("each", "last", "done")]
+    assert check_every_crash(compiled(nodes, edges)) > 20

@@ -45,6 +45,16 @@ def insert_or_update(
         _execute(statement, [_values(row, columns) for row in rows])
 
 
+def insert_if_new(rows: Sequence[models.Model], *, unique: tuple[str, ...]) -> None:
+    """Where the columns of `unique` name a row that is there, it stays as it is. The database gives the primary keys."""
+    if rows:
+        statement, columns = _upsertion(type(rows[0]), connection.vendor, unique, ())
+        now, clocks = timezone.now(), _clocks(type(rows[0]))
+        for row in rows:
+            row.__dict__ |= dict.fromkeys(clocks, now)
+        _execute(statement, [_values(row, columns) for row in rows])
+
+
 def update(rows: Sequence[models.Model], *, fields: tuple[str, ...]) -> None:
     """Overwrite these columns of rows that are there, each found by its primary key."""
     if rows:
@@ -90,7 +100,8 @@ def _upsertion(
     changes = ", ".join(
         f"{_column(model, name)} = EXCLUDED.{_column(model, name)}" for name in update
     )
-    return f"{statement} ON CONFLICT ({names}) DO UPDATE SET {changes}", columns
+    act = f"UPDATE SET {changes}" if update else "NOTHING"
+    return f"{statement} ON CONFLICT ({names}) DO {act}", columns
 
 
 @cache

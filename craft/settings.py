@@ -251,6 +251,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "forget-what-was-seen": {
+        "task": "workflows.tasks.forget_what_was_seen",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "fire-due-schedules": {
         "task": "workflows.tasks.fire_due_schedules",
         "schedule": 1.0,

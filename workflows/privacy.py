@@ -6,6 +6,7 @@ from workflows.models import (
     Decision,
     Execution,
     Schedule,
+    SeenKey,
     Signal,
     Step,
     Workflow,
@@ -20,6 +21,7 @@ POLICIES: Policies = {
     Signal: Unlinked(
         by=("sent_by",), told=("id", "execution_id", "name", "created_at")
     ),
+    SeenKey: Impersonal("digests of what a workflow has seen"),
     Approval: Impersonal("a question, in the company's own words"),
     Decision: Unlinked(
         by=("user",),

@@ -22,3 +22,10 @@ def sweep() -> None:
     from workflows.services import executions
 
     executions.sweep()
+
+
+@shared_task(name="workflows.tasks.forget_what_was_seen")
+def forget_what_was_seen() -> None:
+    from workflows.services import seen
+
+    seen.forget_expired()

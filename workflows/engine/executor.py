@@ -245,6 +245,8 @@ class NodeCall:
         self.started_at = step.started_at
         self.company_id = run.job.company_id
         self.execution_id = run.job.execution_id
+        self.workflow_id = run.job.workflow["id"]
+        self.node_id = node.id
         self.idempotency_key = f"{run.job.execution_id}:{node.id}:{step.iteration}"
         self.depth = run.job.depth
         self.started_by = run.job.started_by

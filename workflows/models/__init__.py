@@ -1,5 +1,6 @@
 from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
 from workflows.models.schedules import Schedule
+from workflows.models.seen import SeenKey
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.workflows import (
     PIPELINE_TRIGGERS,
@@ -20,6 +21,7 @@ __all__ = [
     "Execution",
     "ExecutionQuerySet",
     "Schedule",
+    "SeenKey",
     "Signal",
     "Step",
     "StepStatus",

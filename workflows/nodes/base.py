@@ -142,6 +142,8 @@ class Call(Protocol):
     """When this node was first begun in this execution, before any restart."""
     company_id: int
     execution_id: str
+    workflow_id: str
+    node_id: str
     depth: int
     """How many executions stand above this one."""
     started_by: str | None

@@ -1,7 +1,12 @@
 """Leaves out what is there already."""
 
+import asyncio
+import hashlib
 from typing import Any
 
+from django.db import connection
+
+from workflows.models import SeenKey
 from workflows.nodes.base import Call, Node, NodeError, Output
 from workflows.nodes.items import (
     FIELD,
@@ -13,7 +18,9 @@ from workflows.nodes.items import (
     items_of,
     path_of,
 )
-from workflows.nodes.resolved import choice, listing
+from workflows.nodes.resolved import choice, listing, number
+
+MAX_SECONDS = 366 * 24 * 3600
 
 
 class Dedupe(Node):
@@ -38,6 +45,12 @@ class Dedupe(Node):
                 "default": "first",
                 "description": "Which of the equal ones to keep, where it stands.",
             },
+            "remember_seconds": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_SECONDS,
+                "description": "Leaves out also what an earlier execution of this workflow let through here, within so many seconds (at most 366 days).",
+            },
             "missing": {
                 "enum": ["equal", "keep"],
                 "default": "equal",
@@ -59,6 +72,9 @@ class Dedupe(Node):
         ],
     }
 
+    def suspends(self, config: dict[str, Any]) -> bool:
+        return "remember_seconds" in config
+
     async def run(self, call: Call) -> Output:
         items = items_of(call)
         fields = listing(call, "by") or ["."]
@@ -69,13 +85,61 @@ class Dedupe(Node):
         is_last = choice(call, "keep", ("first", "last"), "first") == "last"
         seen: set[Any] = set()
         kept: list[Any] = []
+        keys: list[Any] = []
         for item in bounded(reversed(items) if is_last else items):
             values = [dig(item, path) for path in paths]
             if keeps_missing and any(value is MISSING for value in values):
                 kept.append(item)
+                keys.append(None)
                 continue
             key = tuple(identity(value) for value in values)
             if key not in seen:
                 seen.add(key)
                 kept.append(item)
+                keys.append(key)
+        if "remember_seconds" in call.config:
+            new = await _never_seen(call, keys)
+            kept = [item for item, is_new in zip(kept, new, strict=True) if is_new]
         return Output(kept[::-1] if is_last else kept)
+
+
+async def _never_seen(call: Call, keys: list[Any]) -> list[bool]:
+    """What has no key is always new."""
+    seconds = number(call, "remember_seconds", at_least=1, at_most=MAX_SECONDS)
+    digests = [key and _digest(key) for key in keys]
+    new = await asyncio.to_thread(_claim, call, list(filter(None, digests)), seconds)
+    return [digest is None or digest in new for digest in digests]
+
+
+def _digest(key: Any) -> str:
+    return hashlib.sha256(repr(_ordered(key)).encode()).hexdigest()
+
+
+def _ordered(key: Any) -> Any:
+    """Without the sets of `identity`, whose order is not the same in every process."""
+    match key:
+        case frozenset():
+            return sorted(((name, _ordered(value)) for name, value in key), key=repr)
+        case tuple():
+            return [_ordered(each) for each in key]
+        case type():
+            return key.__name__
+        case int() if not isinstance(key, bool):
+            return float(key)
+    return key
+
+
+def _claim(call: Call, digests: list[str], seconds: float) -> set[str]:
+    """In a thread of its own, whose connection is given back."""
+    try:
+        own: set[str] = SeenKey.objects.for_company(call.company_id).claim(
+            company_id=call.company_id,
+            workflow_id=call.workflow_id,
+            node_id=call.node_id,
+            owner=call.idempotency_key,
+            digests=digests,
+            seconds=seconds,
+        )
+        return own
+    finally:
+        connection.close()

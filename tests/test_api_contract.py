@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
+from django.utils import timezone
 from pyotp import TOTP
 from rest_framework.test import APIClient
 
@@ -43,7 +44,7 @@ from tests.factories import (
     make_person,
     make_workflow,
 )
-from workflows.models import Approval, Execution, Workflow
+from workflows.models import Approval, Execution, Step, Workflow
 from workflows.services.executions import start_execution
 from workflows.services.workflows import update_workflow
 
@@ -212,9 +213,23 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 """For each basename and action that wants a body: one that passes."""
 
+
+def make_step(person: Person, execution_id: str) -> None:
+    place = Step.objects.filter(execution=execution_id).count()
+    Step.objects.create(
+        execution_id=execution_id,
+        node_id=f"n{place}",
+        position=place,
+        type="transform",
+        status="completed",
+        started_at=timezone.now(),
+    )
+
+
 CHILDREN: dict[tuple[str, str], Callable[[Person, str], Any]] = {
     ("workflow", "executions"): make_execution,
     ("workflow", "versions"): make_version,
+    ("execution", "steps"): make_step,
     ("agent", "executions"): make_agent_execution,
 }
 """For each nested list: adds a row to it."""
@@ -312,6 +327,7 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("company", "destroy"): [],  # tests/accounts/test_privacy.py
     ("acceptance", "accept"): [],  # by nothing; tests/accounts/test_invitations.py
     ("agent", "execute"): [],
+    ("workflow", "execute_batch"): [],
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
     ("workflow", "trigger"): [],

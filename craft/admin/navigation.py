@@ -27,6 +27,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Workflows": {
         "workflows.workflow": "account_tree",
         "workflows.execution": "play_circle",
+        "workflows.approval": "how_to_reg",
     },
     "Agents": {
         "agents.agent": "smart_toy",

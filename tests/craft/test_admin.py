@@ -29,7 +29,7 @@ from craft.admin.writing import ConsoleFormSet, Writer
 from craft.fields import lowest_id, new_id
 from datasources.models import DataSource, DataTable
 from tests.factories import PASSWORD, make_key, make_person, make_workflow
-from workflows.models import Execution, Step
+from workflows.models import Approval, Execution, Step
 from workflows.services import executions
 
 GRAPH = {
@@ -98,6 +98,14 @@ def make_rows(operator) -> None:
         model="craftai-1",
         status="failed",
         error={"code": "unavailable", "message": "No key."},
+    )
+    Approval.unscoped.create(
+        company=person.company,
+        execution=Execution.unscoped.filter(company=person.company).first(),
+        node_id="ask",
+        slot="ask::1",
+        title="May it?",
+        people=[person.user.email],
     )
     create_outlet(company=person.company, name="Dock")
     invite(

@@ -24,7 +24,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from integrations.models import Opened
 
 Family = Literal[
     "input", "ai", "processing", "conditional", "flow", "integrations", "output"
@@ -183,6 +186,12 @@ class Call(Protocol):
     def log(self, message: str, **details: Any) -> None:
         """A line in the execution's log."""
 
+    def credential(self, field: str = "credential") -> Opened | None:
+        """The credential that this field of the config names, or None where it names none. The field is marked `x-credential` in the schema."""
+
+    def hide(self, text: str) -> None:
+        """Keep a text out of all that is written down of this run, such as a token that a credential was exchanged for."""
+
 
 class Node:
     """The base of every node type. An instance holds no state: one serves all executions."""
@@ -212,6 +221,10 @@ class Node:
     def check(self, config: dict[str, Any]) -> dict[str, str]:
         """Faults that a schema can't find, each by its path within the config. Called when a workflow is saved, after the schema has passed."""
         return {}
+
+    def default_retry(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """How it is tried again where its node says nothing of `retry`."""
+        return None
 
     def suspends(self, config: dict[str, Any]) -> bool:
         """Whether a pure node hands its work to a thread or a child process: it then runs beside the others, and has a time-out."""

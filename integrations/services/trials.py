@@ -43,7 +43,7 @@ def try_credential(credential: Credential) -> Trial:
     except DomainError as error:
         tested, message, is_success = _what_was_tried(opened), error.message, False
     for secret in sorted(opened.secrets, key=len, reverse=True):
-        message = message.replace(secret, "***")
+        message = message.replace(secret, "***") if len(secret) > 3 else message
     return Trial(is_success, tested, message, int((time.monotonic() - begun) * 1000))
 
 

@@ -74,7 +74,7 @@ class CredentialViewSet(CompanyModelViewSet):
     @extend_schema(request=None, responses=TrialSerializer)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, pk: str) -> Response:
-        """Try it out: `api_key`, `bearer` and `basic` at their `test_url`, `oauth2_client` by fetching a token, `aws` by listing its `bucket`, `smtp` by logging in. `success` says how it went."""
+        """Try it out where it is for. `api_key`, `bearer` and `basic` are shown at their `test_url`, `oauth2_client` fetches a token, `aws` lists its `bucket`, `smtp` logs in. `success` says how it went."""
         trial = trials.try_credential(self.get_object())
         return Response(dict(TrialSerializer(trial).data))
 

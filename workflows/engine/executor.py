@@ -296,7 +296,10 @@ class NodeCall:
 
     def credential(self, field: str = "credential") -> Opened | None:
         word = self.config.get(field)
-        return self._run.job.secrets.credential(word) if word else None
+        if not word:
+            return None
+        types = self._node.node.config_schema["properties"][field]["x-credential"]
+        return self._run.job.secrets.credential(word, types)
 
     def hide(self, text: str) -> None:
         self._run.job.secrets.hide(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -44,9 +44,16 @@ class Secrets:
                 reason = self._faults.get(word, f"There is no credential '{word}'.")
                 raise NodeError(reason, code="credential_missing")
 
-    def credential(self, word: str) -> Opened:
+    def credential(self, word: str, types: Sequence[str]) -> Opened:
+        """Raise NodeError unless it is of one of these types: it may be another one by now than when the workflow was saved."""
         self.require([word])
-        return self._opened[word]
+        found = self._opened[word]
+        if found.type not in types:
+            raise NodeError(
+                f"'{found.name}' is a credential of the type {found.type}; here one of {', '.join(types)} is needed.",
+                code="invalid_config",
+            )
+        return found
 
     def hide(self, *texts: str) -> None:
         """Let nobody see these, in whatever way they may be written."""

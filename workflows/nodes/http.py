@@ -60,7 +60,7 @@ class Http(Node):
             "method": {
                 "enum": list(METHODS),
                 "default": "GET",
-                "description": "The request's method.",
+                "description": "The request's method. Where the node says nothing of `retry`, what failed in passing (408, 425, 429, 5xx, no connection) is tried three times in all for GET, HEAD, OPTIONS, PUT and DELETE, and once for POST and PATCH; `Retry-After` is obeyed.",
             },
             "url": {
                 "type": "string",

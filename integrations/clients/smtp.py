@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import smtplib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from contextvars import copy_context
+from functools import lru_cache
+from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
@@ -15,7 +20,10 @@ from craft import egress
 from craft.exceptions import DomainError
 from integrations.models import Opened
 
+T = TypeVar("T")
+
 TIMEOUT_SECONDS = 20
+MAX_AT_ONCE = 16
 
 
 class MailRefusedError(DomainError):
@@ -123,3 +131,16 @@ def send_by_platform(message: EmailMessage) -> None:
     message.connection = get_connection()
     with _plain_errors(host, port):
         message.send()
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Threads of their own, so that one company's slow mail server holds up nothing but mail. By process: threads don't survive a fork."""
+    return ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="mail")
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do it beside the loop, as whoever asks."""
+    return await asyncio.get_running_loop().run_in_executor(
+        _threads(os.getpid()), copy_context().run, work
+    )

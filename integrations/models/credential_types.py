@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,9 +32,13 @@ class CredentialType:
     def is_secret(self, field: str) -> bool:
         return self.has_own_fields or bool(self.fields.get(field, {}).get("x-secret"))
 
-    @property
-    def needed_secrets(self) -> set[str]:
-        return {name for name in self.schema["required"] if self.is_secret(name)}
+    def needed_secrets(self, given: Collection[str]) -> set[str]:
+        """With these other fields."""
+        together = self.schema.get("dependentRequired", {})
+        needed = {*self.schema["required"]}.union(
+            *(others for name, others in together.items() if name in given)
+        )
+        return {name for name in needed if self.is_secret(name)}
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -70,6 +75,7 @@ def _type(
     *,
     single: str = "",
     own: dict[str, Any] | bool = False,
+    together: dict[str, list[str]] | None = None,
     **fields: dict[str, Any],
 ) -> CredentialType:
     schema: dict[str, Any] = {
@@ -78,6 +84,8 @@ def _type(
         "required": required.split(),
         "additionalProperties": own,
     }
+    if together:
+        schema["dependentRequired"] = together
     if own:
         schema |= {
             "propertyNames": {"pattern": FIELD_NAME},
@@ -121,7 +129,7 @@ TYPES: Final[dict[str, CredentialType]] = {
     "basic": _type("A user name and a password, for HTTP's basic authentication.", "username password", username=_plain("The user name."), password=_secret("The password."), test_url=_TEST_URL),
     "oauth2_client": _type("An OAuth 2 client, whose tokens Craft fetches (client credentials) and renews.", "token_url client_id client_secret", token_url=_plain("Where tokens are given out."), client_id=_plain("The client's id."), client_secret=_secret("The client's secret."), scope=_SCOPE, audience=_AUDIENCE, send_as=_SEND_AS, test_url=_TEST_URL),
     "aws": _type("An access key of AWS, or of any store that speaks S3.", "access_key_id secret_access_key", access_key_id=_plain("The key's id."), secret_access_key=_secret("The key."), session_token=_secret("The session token of a temporary key."), region=_plain("The region.", default="us-east-1"), endpoint_url=_plain("Where the store is, if it is not AWS."), bucket=_plain("A bucket to list for a test.")),
-    "smtp": _type("An account at a mail server.", "host", host=_plain("The server's name."), port=_PORT, security=_SECURITY, username=_plain("The user name, if the server asks for one."), password=_secret("The password."), sender=_plain("Whom mail is from, where a node does not say.")),
+    "smtp": _type("An account at a mail server.", "host", together={"username": ["password"]}, host=_plain("The server's name."), port=_PORT, security=_SECURITY, username=_plain("The user name, if the server asks for one."), password=_secret("The password."), sender=_plain("Whom mail is from, where a node does not say.")),
     "custom": _type("Fields of your own. A node that sends requests sends each as the header of its name.", "", own=_secret("A field of your own.")),
 }  # fmt: skip
 """One line a type."""

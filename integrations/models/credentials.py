@@ -88,7 +88,7 @@ class Credential(CompanyModel):
         """Whether it has its secrets; a sandbox's copy has none until it is given some."""
         if self.kind.has_own_fields:
             return bool(self.secret_fields)
-        return self.kind.needed_secrets <= set(self.secret_fields)
+        return self.kind.needed_secrets(self.plain) <= set(self.secret_fields)
 
     @property
     def _context(self) -> str:

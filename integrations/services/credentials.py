@@ -246,6 +246,11 @@ def _sentences(
             for name in limit:
                 if name not in error.instance:
                     yield name, "This field is required."
+        case "dependentRequired":
+            for name, others in limit.items():
+                for other in others:
+                    if name in error.instance and other not in error.instance:
+                        yield other, f"This field is required with {name}."
         case "additionalProperties":
             for name in sorted(set(error.instance) - set(kind.fields)):
                 yield name, f"Unknown field. Known are: {', '.join(kind.fields)}."

@@ -241,6 +241,16 @@ def test_fields_are_merged_and_null_removes_one(alice):
     assert AuditEntry.unscoped.latest("pk").type == "credential.updated"
 
 
+def test_a_user_name_needs_its_password(alice, api):
+    fields = {"host": "mail.example.com", "username": "ada"}
+    body = {"name": "Mail", "type": "smtp", "fields": fields}
+    answer = api(alice).post(PATH, body, format="json")
+    details = answer.json()["error"]["details"]
+    assert details == {"fields.password": "This field is required with username."}
+    open_server = make(alice, "smtp", fields={"host": "mail.example.com"})
+    assert open_server.is_set
+
+
 def test_the_same_again_changes_nothing_and_tells_nothing(alice):
     credential = make(alice)
     known = AuditEntry.unscoped.count()

@@ -201,7 +201,8 @@ class Node:
     summary: ClassVar[str]
     effect: ClassVar[Effect] = "pure"
     config_schema: ClassVar[dict[str, Any]]
-    """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is."""
+    """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is. A field marked
+    `x-secret` may name secrets; one marked `x-credential`, with a list of types, names a credential of one of them."""
     raw_fields: ClassVar[frozenset[str]] = frozenset()
     """Config keys that the node evaluates itself, such as conditions."""
     handles: ClassVar[tuple[str, ...]] = ("main",)

@@ -1,9 +1,9 @@
 """Sends mail."""
 
-import asyncio
 import hashlib
 from email.errors import HeaderParseError
 from email.utils import getaddresses, parseaddr
+from functools import partial
 from typing import Any, cast
 
 from django.conf import settings
@@ -105,15 +105,11 @@ class Email(Node):
         message, recipients = _message(call, account)
         refused: list[str] = []
         if account is None:
-            await asyncio.to_thread(smtp.send_by_platform, message)
+            await smtp.aside(partial(smtp.send_by_platform, message))
         else:
-            refused = await asyncio.to_thread(
-                smtp.send,
-                account,
-                sender=parseaddr(message.from_email)[1],
-                recipients=recipients,
-                message=_written(message),
-            )
+            written, sender = _written(message), parseaddr(message.from_email)[1]
+            send = partial(smtp.send, account, sender=sender, recipients=recipients)
+            refused = await smtp.aside(partial(send, message=written))
         return Output(
             {
                 "message_id": message.extra_headers["Message-ID"],

@@ -11,7 +11,7 @@ from integrations.models import TYPES, Credential
 from integrations.services.credentials import Use
 from workflows.engine import journal
 from workflows.engine.configs import suggestion
-from workflows.engine.graph import Graph, GraphError, SecretUse
+from workflows.engine.graph import MAX_SUGGESTIONS, Graph, GraphError, SecretUse
 from workflows.models import Workflow
 
 MOST_KNOWN = 1_000
@@ -30,40 +30,48 @@ def credential_faults(company_id: int, graph: Graph) -> dict[str, str]:
     )
     by_word = {row.name: row for row in rows} | {row.pk: row for row in rows}
     faults: dict[str, str] = {}
-    names: list[str] | None = None
+    missing = [use for use in graph.secrets if use.name not in by_word]
+    names = list(
+        own.order_by("pk").values_list("name", flat=True)[:MOST_KNOWN]
+        if missing
+        else []
+    )
     for use in graph.secrets:
-        row = by_word.get(use.name)
-        if row is not None:
-            fault = _fault_of(use, row)
+        if use.name in by_word:
+            fault = _fault_of(use, by_word[use.name])
         else:
-            if names is None:
-                names = list(
-                    own.order_by("pk").values_list("name", flat=True)[:MOST_KNOWN]
-                )
-            fault = f"There is no credential '{use.name[:100]}'.{suggestion(use.name, names)}"
+            guess = suggestion(use.name, names) if len(faults) < MAX_SUGGESTIONS else ""
+            fault = f"There is no credential '{use.name[:100]}'.{guess}"
         if fault:
             faults.setdefault(use.path, fault)
     return faults
 
 
 def _fault_of(use: SecretUse, row: Credential) -> str:
-    if use.types and row.type not in use.types:
+    if use.types:
+        if row.type in use.types:
+            return ""
         return f"'{row.name}' is a credential of the type {row.type}; here one of {', '.join(use.types)} is needed."
-    kind = TYPES[row.type]
-    if use.field is None:
-        if not kind.single:
-            return (
-                f"'{row.name}' has several fields. Say which: {', '.join(_fields_of(row))}."
-                if not use.types
-                else ""
-            )
-        return ""
+    kind, known = TYPES[row.type], _fields_of(row)
     if kind.single:
-        return f"'{row.name}' has one value: write secrets.{row.name}."
-    known = _fields_of(row)
-    if use.field not in known and not (kind.has_own_fields and not row.is_set):
-        return f"'{row.name}' has no field '{use.field[:100]}'.{suggestion(use.field, known)}"
-    return ""
+        is_whole = use.field is None
+        return (
+            ""
+            if is_whole
+            else f"'{row.name}' has one value: write {_spelled(row.name)}."
+        )
+    if use.field is None:
+        return f"'{row.name}' has several fields. Say which: {', '.join(known)}."
+    is_known = use.field in known or (kind.has_own_fields and not row.is_set)
+    return (
+        ""
+        if is_known
+        else f"'{row.name}' has no field '{use.field[:100]}'.{suggestion(use.field, known)}"
+    )
+
+
+def _spelled(name: str) -> str:
+    return f"secrets.{name}" if name.isidentifier() else f"secrets['{name}']"
 
 
 def _fields_of(row: Credential) -> list[str]:

@@ -21,6 +21,17 @@ USUAL_SECONDS = 300.0
 """How long a token is taken to be good where the server does not say."""
 MARGIN_SECONDS = 30.0
 MOST_KEPT = 1_000
+REASONS = (
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "access_denied",
+    "invalid_target",
+)
+"""What a token server may say is wrong: RFC 6749, section 5.2, and RFC 8707."""
 
 
 class TokenError(DomainError):
@@ -106,17 +117,11 @@ async def _fetch(credential: Opened) -> str:
 def _read(credential: Opened, answer: egress.Fetched) -> tuple[str, float]:
     said = _as_object(answer.text)
     if answer.status >= 300:
-        # Its `error` is a word out of RFC 6749; anything else might repeat what was sent.
+        # Any other word might repeat what was sent.
         word = said.get("error")
-        reason = (
-            word
-            if isinstance(word, str) and word.isidentifier()
-            else f"status {answer.status}"
-        )
+        reason = word if word in REASONS else f"status {answer.status}"
         kind = TokenServerError if answer.status >= 500 else TokenError
-        raise kind(
-            f"The token server gave '{credential.name}' no token: {reason[:60]}."
-        )
+        raise kind(f"The token server gave '{credential.name}' no token: {reason}.")
     token, seconds = said.get("access_token"), said.get("expires_in", USUAL_SECONDS)
     if not isinstance(token, str) or not token:
         raise TokenServerError(

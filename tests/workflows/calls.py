@@ -74,6 +74,9 @@ class NodeCall:
     def hide(self, text: str) -> None:
         self.hidden.append(text)
 
+    def redact(self, text: str) -> str:
+        return text
+
 
 def run(
     type: str, config: dict[str, Any] | None = None, input: Any = None, **given: Any

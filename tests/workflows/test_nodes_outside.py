@@ -329,6 +329,19 @@ def test_http_goes_to_no_other_host_and_in_no_circle(body, more, server) -> None
     assert len(server.log) == 1
 
 
+@pytest.mark.parametrize(
+    "pagination",
+    [
+        "{{ input }}",
+        {"by": "cursor", "next": "{{ input.by }}"},
+        {"by": "page", "max_pages": "{{ input.by }}"},
+    ],
+)
+def test_http_says_when_an_expression_gave_no_way_to_page(pagination) -> None:
+    config = {"url": "https://a.example", "pagination": pagination}
+    assert error_of("http", config, {"by": []}).code == "invalid_config"
+
+
 def test_a_body_that_is_the_list_needs_no_path(server) -> None:
     server.expect_request("/x").respond_with_json([1, 2])
     config = {"url": server.url_for("/x"), "pagination": {"by": "link"}}

@@ -249,6 +249,16 @@ def test_nothing_that_is_written_down_shows_a_secret(alice, api, mirror, caplog)
     assert json.dumps(first.output).count(STARS) > 2 * len(SHOWN)
 
 
+def test_no_half_of_a_secret_is_left_where_an_error_is_cut(alice, mirror):
+    secret = "".join(f"<{number}>" for number in range(60))
+    keep(alice, value=secret)
+    mirror.expect_request("/long").respond_with_data("x" * 290 + secret, status=400)
+    used = node(url=mirror.url_for("/long"), credential="shop")
+    execution = run(alice, used)
+    assert execution.error["message"].endswith(f"x{STARS}")
+    assert "<0>" not in json.dumps([execution.error, execution.logs])
+
+
 @pytest.mark.parametrize("type", SHOWN)
 def test_what_is_hidden_was_sent(type, alice, mirror):
     fields = fields_of(type, mirror)

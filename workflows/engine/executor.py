@@ -304,6 +304,9 @@ class NodeCall:
     def hide(self, text: str) -> None:
         self._run.job.secrets.hide(text)
 
+    def redact(self, text: str) -> str:
+        return str(self._run.job.secrets.redact(text))
+
 
 class Run:
     """One execution on its way, in one process."""

@@ -192,6 +192,9 @@ class Call(Protocol):
     def hide(self, text: str) -> None:
         """Keep a text out of all that is written down of this run, such as a token that a credential was exchanged for."""
 
+    def redact(self, text: str) -> str:
+        """The text with stars for what is hidden: of use before it is cut, for half a secret is not known for one."""
+
 
 class Node:
     """The base of every node type. An instance holds no state: one serves all executions."""

@@ -177,7 +177,7 @@ class _Request:
             hide=self._call.hide,
             **self._options,
         )
-        expect(answer, self._statuses)
+        expect(self._call, answer, self._statuses)
         return answer
 
     def read(self, answer: egress.Fetched) -> Any:
@@ -195,7 +195,7 @@ class _Request:
 
 
 async def _ask_for_all(call: Call, request: _Request) -> dict[str, Any]:
-    pagination = mapping(call, "pagination")
+    pagination = pages.checked(mapping(call, "pagination"))
     most = pagination.get("max_items", 1_000)
     first = page = pages.first_page(pagination, text(call, "url"))
     found: list[Any] = []
@@ -253,7 +253,7 @@ def _query(call: Call) -> dict[str, Any]:
     return query
 
 
-def expect(answer: egress.Fetched, statuses: list[Any]) -> None:
+def expect(call: Call, answer: egress.Fetched, statuses: list[Any]) -> None:
     """Raise NodeError unless the answer's status is a success."""
     status = answer.status
     if statuses:
@@ -267,7 +267,8 @@ def expect(answer: egress.Fetched, statuses: list[Any]) -> None:
             f"{host} redirected elsewhere (status {status}). Use the new URL, or let `redirects` follow it.",
             code="http_redirected",
         )
-    excerpt = " ".join(answer.text[:SHOWN_OF_AN_ERROR].split())
+    # Before anything is cut: half a secret would not be known for one.
+    excerpt = " ".join(call.redact(answer.text)[:SHOWN_OF_AN_ERROR].split())
     raise NodeError(
         f"{host} answered with status {status}{f': {excerpt}' if excerpt else ''}",
         code="http_status",

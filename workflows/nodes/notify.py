@@ -11,7 +11,7 @@ from urllib.parse import quote
 from craft import egress
 from integrations.models import Opened
 from workflows.nodes.base import Call, Node, NodeError, Output
-from workflows.nodes.http import expect
+from workflows.nodes.http import SHOWN_OF_AN_ERROR, expect
 from workflows.nodes.resolved import choice, is_expression, text
 
 TIMEOUT_SECONDS = 15
@@ -201,9 +201,10 @@ class Notify(Node):
             json=post.body,
             timeout_seconds=TIMEOUT_SECONDS,
         )
-        expect(answer, [])
+        expect(call, answer, [])
         if fault := service.fault_in(_as_json(answer)):
-            raise NodeError(f"{name} did not take it: {fault[:200]}", code="not_sent")
+            said = call.redact(fault)[:SHOWN_OF_AN_ERROR]
+            raise NodeError(f"{name} did not take it: {said}", code="not_sent")
         return Output({"sent": True, "service": name, "status": answer.status})
 
 

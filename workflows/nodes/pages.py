@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from jsonschema import Draft202012Validator
+
 from craft import egress
 from workflows.nodes.base import NodeError
 from workflows.nodes.resolved import kind_of
@@ -66,6 +68,9 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+_VALIDATOR: Any = Draft202012Validator(SCHEMA)
+
+
 @dataclass(frozen=True)
 class Page:
     """What to ask for: a URL, and what is added to its query."""
@@ -80,6 +85,16 @@ def check_pages(pagination: dict[str, Any]) -> dict[str, str]:
             "pagination.next": "This field is required: where in the body the next one stands."
         }
     return {}
+
+
+def checked(pagination: dict[str, Any]) -> dict[str, Any]:
+    """As it was resolved: an expression in it may have given anything."""
+    for error in _VALIDATOR.iter_errors(pagination):
+        where = ".".join(["pagination", *map(str, error.absolute_path)])
+        raise NodeError(f"{where} can't be used.", code="invalid_config")
+    for where, sentence in check_pages(pagination).items():
+        raise NodeError(f"{where}: {sentence}", code="invalid_config")
+    return pagination
 
 
 def first_page(pagination: dict[str, Any], url: str) -> Page:

@@ -174,7 +174,7 @@ async def _send(call: Call, url: str, content: bytes, media_type: str) -> str:
         content=content,
         timeout_seconds=TIMEOUT_SECONDS,
     )
-    expect(answer, [])
+    expect(call, answer, [])
     return url
 
 

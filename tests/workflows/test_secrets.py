@@ -369,7 +369,7 @@ def run_breaking(headers, secrets):
         {"nodes": [{"id": "n", "type": "http", "config": {"headers": headers}}]},
         {**CATALOGUE, "http": Breaking()},
     )
-    job = Job("exec_1", 1, 1, {}, {}, {}, {}, secrets=Secrets(secrets))
+    job = Job("exec_1", 1, 1, {}, {}, {}, {"id": "wf_1"}, secrets=Secrets(secrets))
     run = Run(job, graph, [], None, can_sleep=False)
     return run, drive(run.execute())
 

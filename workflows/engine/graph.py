@@ -453,8 +453,9 @@ class _Compiler:
 
     def _read_credential(self, draft: _Draft, node: Node) -> None:
         """By the field that a node type marks with the types that it can use."""
-        for key, schema in node.config_schema.get("properties", {}).items():
-            name = draft.config.get(key)
+        properties = node.config_schema.get("properties", {})
+        for key, name in draft.config.items():
+            schema = properties.get(key, {})
             if "x-credential" not in schema or not isinstance(name, str):
                 continue
             path = f"{draft.path}.config.{key}"

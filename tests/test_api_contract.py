@@ -35,6 +35,7 @@ from craft.api.schema import DOCUMENTS, build_document
 from craft.api.viewsets import level_for
 from craft.events import Event, publish
 from datasources.models import DataSource, DataTable
+from integrations.services.credentials import create_credential
 from tests.conftest import StandingCast
 from tests.factories import (
     PASSWORD,
@@ -137,6 +138,16 @@ def make_data_source(person: Person) -> str:
     return source.pk
 
 
+def make_credential(person: Person) -> str:
+    return create_credential(
+        company=person.company,
+        user=person.user,
+        name=f"Credential {next(_addresses)}",
+        type="api_key",
+        value="a-secret-value",
+    ).pk
+
+
 def make_audit_entry(person: Person) -> str:
     publish(Event("thing.changed", person.company.pk, {"thing_id": "thing_1"}))
     return AuditEntry.objects.for_company(person.company).latest("pk").pk
@@ -168,6 +179,7 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "own-company": make_place,
     "invitation": make_invitation,
     "approval": make_approval,
+    "credential": make_credential,
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
@@ -205,6 +217,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("account", "change_profile"): {"full_name": "Changed"},
     ("account", "put_profile"): {"full_name": "Changed"},
     ("outlet", "create"): {"name": "New"},
+    ("credential", "create"): {
+        "name": "Slack Bot Token",
+        "type": "api_key",
+        "value": "xoxb-your-token",
+    },
+    ("credential", "update"): {"name": "Changed"},
+    ("credential", "partial_update"): {"value": "another-secret"},
     ("invitation", "create"): {"email": "new@example.com"},
     ("acceptance", "accept"): {"token": "none"},
     ("account", "switch"): {"company_id": 1_000_000},
@@ -333,6 +352,7 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("workflow", "trigger"): [],
     ("data-source", "query"): [],
     ("data-source", "test_connection"): [],
+    ("credential", "test"): [],
 }
 """The calls that are not a GET and leave another trace in the audit log than one entry: those that change nothing (runs and questions are none), and those
 that make several things at once."""

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "agents.agentexecution": "forum",
     },
     "Data": {"datasources.datasource": "database"},
+    "Outside": {"integrations.credential": "vpn_key"},
     "Billing": {
         "billing.subscription": "receipt_long",
         "billing.plan": "sell",

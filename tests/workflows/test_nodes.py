@@ -56,9 +56,6 @@ class NoJournal:
     async def progress(self, run, steps, *, advanced) -> None:
         raise AssertionError(steps)
 
-    def recall(self, key: str) -> None:
-        return None
-
 
 def output_of_graph(graph: Graph, input: object) -> object:
     job = Job(EXECUTION_ID, 1, 1, input, {"input": input}, {}, {"id": "wf_1"})

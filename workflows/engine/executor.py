@@ -670,13 +670,29 @@ class Run:
         config: dict[str, Any],
     ) -> str:
         said = (node.cache or {}).get("key")
-        what = compile_value(said).resolve(names) if said else [config, step.input]
+        what = (
+            compile_value(said).resolve(names)
+            if said
+            else [config, self._read_by(node, config, names), step.input]
+        )
         text = json.dumps(
             [self.job.company_id, self.job.is_test, node.type, what],
             sort_keys=True,
             default=str,
         )
         return f"node:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _read_by(
+        self, node: GraphNode, config: dict[str, Any], names: dict[str, Any]
+    ) -> Any:
+        """What stands in the fields that the node evaluates itself, and where that can't be told beforehand, all that they may read."""
+        raw = {key: config[key] for key in node.node.raw_fields & config.keys()}
+        if not raw:
+            return None
+        try:
+            return compile_value(raw).resolve(names)
+        except ExpressionError:
+            return {name: names[name] for name in names.keys() - {"execution", "now"}}
 
     async def _apply(
         self, node: GraphNode, step: StepRecord, scope: Scope, outcome: Outcome

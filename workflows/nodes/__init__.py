@@ -1,14 +1,20 @@
 """The node types. A new one is a file in this folder and a line here."""
 
+from workflows.nodes.agent import Agent
 from workflows.nodes.aggregate import Aggregate
+from workflows.nodes.ai_model import AiModel
 from workflows.nodes.approval import Approval
 from workflows.nodes.base import Node
+from workflows.nodes.classify import Classify
 from workflows.nodes.code import Code
 from workflows.nodes.condition import Condition
 from workflows.nodes.crypto import Crypto
 from workflows.nodes.datetime import Datetime
 from workflows.nodes.dedupe import Dedupe
 from workflows.nodes.delay import Delay
+from workflows.nodes.embed import Embed
+from workflows.nodes.emit import Emit
+from workflows.nodes.extract import Extract
 from workflows.nodes.filter import Filter
 from workflows.nodes.http import Http
 from workflows.nodes.input import Input
@@ -18,7 +24,9 @@ from workflows.nodes.map import Map
 from workflows.nodes.merge import Merge
 from workflows.nodes.output import Output
 from workflows.nodes.parse import Parse
+from workflows.nodes.query import Query
 from workflows.nodes.respond import Respond
+from workflows.nodes.retrieve import Retrieve
 from workflows.nodes.route import Route
 from workflows.nodes.sort import Sort
 from workflows.nodes.split import Split
@@ -33,6 +41,12 @@ from workflows.nodes.wait import Wait
 
 NODES: dict[str, type[Node]] = {
     "input": Input,
+    "ai_model": AiModel,
+    "agent": Agent,
+    "extract": Extract,
+    "classify": Classify,
+    "embed": Embed,
+    "retrieve": Retrieve,
     "transform": Transform,
     "condition": Condition,
     "route": Route,
@@ -57,6 +71,8 @@ NODES: dict[str, type[Node]] = {
     "approval": Approval,
     "subworkflow": Subworkflow,
     "http": Http,
+    "query": Query,
+    "emit": Emit,
     "store": Store,
     "output": Output,
     "respond": Respond,

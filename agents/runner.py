@@ -115,6 +115,7 @@ class Turn:
     read: Callable[[str], Any] | None = None
     repairs: int = 2
     task: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
     spent: Spent = field(default_factory=Spent)
 
@@ -242,6 +243,7 @@ def _make_agent(
         **given,
         **provider.settings_for(turn.output_format, turn.task),
         "timeout": turn.timeout_seconds,
+        "extra_headers": turn.headers,
     }
     output: Any = str
     if turn.read is not None:

@@ -377,6 +377,7 @@ class Prompt:
     read: Callable[[str], Any] | None = None
     repairs: int = 1
     task: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     timeout_seconds: float = TIMEOUT_SECONDS
 
 
@@ -392,6 +393,7 @@ def ask_model(prompt: Prompt, *, breaker: Breaker, spent: Spent) -> TurnResult:
         read=prompt.read,
         repairs=prompt.repairs,
         task=prompt.task,
+        headers=prompt.headers,
         breaker=breaker,
         spent=spent,
     )

@@ -100,7 +100,7 @@ def written(call: Call, name: str) -> tuple[str, list[str]]:
 
 
 def without_data(text: str) -> str:
-    return " ".join(_QUOTED.sub(" ", text).split())
+    return _QUOTED.sub(" ", text).strip()
 
 
 async def ask(
@@ -118,7 +118,9 @@ async def ask(
         model=model,
         text=prompt,
         system=system,
-        settings=_settings(call, is_one_request=read is None),
+        settings=_settings(call),
+        # Two requests with other bodies may not share a key.
+        headers={} if read else {"Idempotency-Key": call.idempotency_key},
         read=read,
         task=task,
         timeout_seconds=TIMEOUT_SECONDS,
@@ -136,15 +138,13 @@ async def ask(
     return answer, usage_of(spent, model)
 
 
-def _settings(call: Call, *, is_one_request: bool) -> dict[str, Any]:
+def _settings(call: Call) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if "temperature" in call.config:
         settings["temperature"] = number(call, "temperature", at_least=0, at_most=2)
     if "max_tokens" in call.config:
         most = number(call, "max_tokens", at_least=1, at_most=100_000)
         settings["max_tokens"] = int(most)
-    if is_one_request:  # two with other bodies may not share a key
-        settings["extra_headers"] = {"Idempotency-Key": call.idempotency_key}
     return settings
 
 

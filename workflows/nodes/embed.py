@@ -99,9 +99,9 @@ class Embed(Node):
 
 def _texts(value: Any) -> list[str]:
     texts = value if isinstance(value, list) else [value]
-    strange = next((each for each in texts if not isinstance(each, str)), None)
-    if strange is not None or not texts:
-        found = kind_of(strange) if texts else "an empty list"
+    strange = [kind_of(each) for each in texts if not isinstance(each, str)]
+    if strange or not texts:
+        found = strange[0] if strange else "an empty list"
         raise _wrong(f"This takes a text or a list of texts; it was given {found}.")
     if not all(each.strip() for each in texts):
         raise _wrong("A text is empty: there is nothing to make a vector of.")

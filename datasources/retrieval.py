@@ -20,7 +20,7 @@ STOP_WORDS = frozenset(
     """
     a an the this that these those there it its they them their he she his her him we us our you your i me my is are was were be been do does did has have
     had can could will would should may might must of in on at to from for with by as into about over under per than then so and or but if not no what
-    which who whom whose when where why how
+    which who whom whose when where why how much many
     """.split()  # noqa: SIM905  # read more easily as text
 )
 

@@ -634,3 +634,19 @@ def test_a_cancelled_execution_breaks_off_its_call(
         worker.join(10)
     assert AgentExecution.unscoped.get().status == "cancelled"
     assert Step.objects.get(execution=execution).status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: b" + " " * 20_000 + "x", "." * 20_000, "_" * 20_000, "1 " * 10_000,
+     "a@" * 10_000, "x: 1\n" * 5_000, "|" * 20_000, "a,b\n" * 5_000, "*" * 20_000],
+    ids=lambda text: text[:3],
+)  # fmt: skip
+def test_no_text_keeps_the_built_in_model_busy(text):
+    began = time.process_time()
+    config = {"schema": PERSON | {"required": []}}
+    output_of("extract", config, text)
+    output_of("classify", {"labels": LABELS}, text)
+    output_of("ai_model", {"prompt": "Summarise", "data": text})
+    output_of("embed", {}, text)
+    assert time.process_time() - began < 3

@@ -68,7 +68,7 @@ class Retrieve(Node):
             "query": "{{ input.question }}",
             "limit": 1,
         },
-        "input": {"question": "How long do refunds take?"},
+        "input": {"question": "How many days does a refund take?"},
         "output": {
             "results": [
                 {

@@ -6,16 +6,23 @@ import sys
 import threading
 import time
 import traceback
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from accounts.models import User
 from agents.models import AgentExecution
 from agents.services import create_agent
+from craft import egress
+from datasources.services import create_file_source
+from datasources.uploads import Upload
 from tests.agents.conftest import AnthropicWire, OpenAIWire
-from tests.factories import make_workflow
+from tests.factories import PASSWORD, make_workflow
 from tests.workflows.calls import (
     NodeCall,
     error_of,
@@ -96,7 +103,9 @@ def asked_of(asked: dict) -> str:
 def test_a_prompt_is_asked_and_its_cost_noted(wire):
     wire.says("Bonjour.")
     config = {"prompt": "Say hello.", "system": "Be French.", "model": wire.model}
-    outcome = run("ai_model", config | {"temperature": 0.2, "max_tokens": 50})
+    # Anthropic's take none any more.
+    settings = {"temperature": 0.2} if wire.model == "gpt-4" else {}
+    outcome = run("ai_model", config | settings | {"max_tokens": 50})
     assert outcome.value == "Bonjour."
     price = {"gpt-4": (30, 60), "claude-sonnet-5-5": (2, 10)}[wire.model]
     assert outcome.usage == {
@@ -106,7 +115,7 @@ def test_a_prompt_is_asked_and_its_cost_noted(wire):
         "model": wire.model,
     }
     [asked] = wire.requests
-    if wire.model == "gpt-4":  # Anthropic's take none any more
+    if settings:
         assert asked["temperature"] == 0.2
     assert 50 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))
     assert "Be French." in system_of(asked)
@@ -495,6 +504,47 @@ def test_what_steps_take_is_summed_on_the_execution_and_shown(started, alice, ap
     assert shown["usage"]["input_tokens"] == tokens
     listed = api(alice).get("/v1/executions").json()["data"]
     assert listed[0]["usage"] == shown["usage"]
+    operator = User.objects.create_superuser("olive@example.com", PASSWORD)
+    console = Client()
+    console.force_login(operator)
+    page = f"/admin/workflows/execution/{execution.pk}/"
+    assert "$0.0016" in console.get(f"{page}change/").content.decode()
+    step = Step.objects.get(execution=execution, node_id="b")
+    unfolded = console.get(f"{page}steps/{step.pk}/").content.decode()
+    assert "craftai-1-pro: " in unfolded
+    assert "$0.0012" in unfolded
+
+
+def test_a_restart_counts_once_what_was_spent_before_it(started):
+    execution = started(
+        {"id": "a", "type": "ai_model", "config": {"prompt": "Hello"}},
+        {"id": "b", "type": "delay", "config": {"seconds": 60}},
+        {"id": "c", "type": "ai_model", "config": {"prompt": "Hello"}},
+    )
+    spent = execution.usage["input_tokens"]
+    assert (execution.status, execution.usage["cost_micros"]) == ("waiting", 400)
+    Execution.unscoped.update(next_attempt_at=timezone.now())
+    ago = timezone.now() - timedelta(minutes=2)
+    Step.objects.filter(node_id="b").update(started_at=ago, wake_at=ago)
+    executions.run_due()
+    execution.refresh_from_db()
+    assert execution.status == "completed", execution.error
+    assert execution.usage["cost_micros"] == 800
+    assert execution.usage["input_tokens"] == 2 * spent
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("ai_model", {"prompt": "Hi", "model": "gpt-4"}),
+        ("embed", {"texts": "Hi", "model": "text-embedding-3-small"}),
+    ],
+)
+def test_nothing_leaves_a_sandbox(openai, kind, config):
+    with egress.test_mode(True):
+        error = error_of(kind, config)
+    assert (error.code, error.retryable) == ("test_mode", False)
+    assert openai.requests == []
 
 
 def test_an_agent_is_asked_and_its_execution_kept(started, alice):
@@ -509,6 +559,28 @@ def test_an_agent_is_asked_and_its_execution_kept(started, alice):
     assert execution.output["response"] == kept.response
     assert execution.output["execution_id"] == kept.pk
     assert execution.usage["cost_micros"] == kept.cost_micros == 400
+
+
+@pytestmark_rows
+def test_the_example_of_agent_runs(alice, tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text("id,total\n1,10\n2,20\n")
+    source = create_file_source(
+        company=alice.company,
+        user=None,
+        files=[Upload("orders.csv", path)],
+        source_name="orders",
+    )
+    agent = create_agent(
+        company=alice.company, user=None, name="Helper", data_sources=[source]
+    )
+    example = NODES["agent"].example
+    config = {"agent_id": agent.pk, "input": example["input"]["question"]}
+    call = NodeCall(config, company_id=alice.company.pk)
+    found = asyncio.run(NODES["agent"]().run(call)).value
+    text = json.dumps(found).replace(source.pk, "ds_0123456789abcdefghijklmn")
+    text = text.replace(found["execution_id"], "exec_0123456789abcdefghijklmn")
+    assert json.loads(text) == example["output"]
 
 
 def call_agent(alice, agent, **given):

@@ -60,14 +60,25 @@ class Agent(Node):
         "output": {
             "response": "There are 2 orders.",
             "output": None,
-            "citations": [],
-            "data_sources_queried": [],
+            "citations": [
+                {
+                    "source_id": "ds_0123456789abcdefghijklmn",
+                    "source_name": "orders",
+                    "table": "orders",
+                    "tables": ["orders"],
+                    "sql": 'SELECT count(*) AS "orders" FROM "orders"',
+                    "rows": [{"orders": 2}],
+                    "row_count": 1,
+                    "truncated": False,
+                }
+            ],
+            "data_sources_queried": ["ds_0123456789abcdefghijklmn"],
             "execution_id": "exec_0123456789abcdefghijklmn",
             "usage": {
                 "model": "craftai-1",
-                "input_tokens": 420,
-                "output_tokens": 60,
-                "cost_micros": 400,
+                "input_tokens": 216,
+                "output_tokens": 29,
+                "cost": 0.0004,
             },
         },
     }
@@ -92,16 +103,21 @@ class Agent(Node):
         except InProgressError:
             # A process was lost while it asked: that is known of the agent's execution soon, too.
             return Waiting(timezone.now() + LOOK_AGAIN)
-        usage = _usage_of(execution)
+        cost = execution.cost_micros
         output = {
             "response": execution.response,
             "output": execution.output,
             "citations": execution.citations,
             "data_sources_queried": execution.data_sources_queried,
             "execution_id": execution.pk,
-            "usage": usage,
+            "usage": {
+                "model": execution.model,
+                "input_tokens": execution.input_tokens,
+                "output_tokens": execution.output_tokens,
+                "cost": None if cost is None else cost / 1_000_000,
+            },
         }
-        return Output(output, usage=usage)
+        return Output(output, usage=_usage_of(execution))
 
 
 def _asked(

@@ -37,6 +37,7 @@ HANDBOOK = [
 ]  # fmt: skip
 
 rows = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+"""For nodes that look into the database, in threads of their own."""
 
 
 @pytest.fixture
@@ -213,7 +214,6 @@ def test_a_passage_is_the_part_that_speaks_of_it():
     assert passage({"a": 1, "b": 2}, ["1"]) == "a: 1, b: 2"
 
 
-@rows
 def test_a_foreign_data_source_is_a_fault_at_save(alice, charlie, make_source):
     foreign = make_source(charlie, "orders", ORDERS)
     config = {"source_ids": [foreign.pk], "query": "x"}
@@ -260,7 +260,6 @@ def heard(request):
     return name, found
 
 
-@rows
 def test_an_event_is_published_once_with_the_step_that_made_it(alice, heard):
     name, found = heard
     config = {"event": name, "data": {"order": "{{ input.id }}"}}
@@ -284,7 +283,6 @@ def test_an_event_is_published_once_with_the_step_that_made_it(alice, heard):
     assert len(found) == 1
 
 
-@rows
 def test_what_a_lost_worker_would_tell_is_not_told(alice, heard):
     name, found = heard
     execution = start(alice, {"id": "tell", "type": "emit", "config": {"event": name}})
@@ -315,7 +313,6 @@ def test_the_name_of_an_event_is_the_companys_own():
 # --- What is spent, where a process was lost ---
 
 
-@rows
 def test_an_execution_that_is_ended_from_outside_sums_what_its_steps_took(alice):
     execution = start(alice, {"id": "a", "type": "input"})
     now = timezone.now()

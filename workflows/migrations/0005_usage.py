@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('workflows', '0003_waits'),
+        ('workflows', '0004_seen_keys'),
     ]
 
     operations = [

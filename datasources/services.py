@@ -22,6 +22,7 @@ from datasources.events import (
 )
 from datasources.guard import QueryError
 from datasources.models import DataSource, DataTable, SourceMode
+from datasources.retrieval import ROW, SCORE, passage, statement, words_of
 from datasources.uploads import JOB, NewTable, Upload, converted
 
 ANSWER = "datasources.guard.execution.answer"
@@ -30,6 +31,7 @@ QUERY_MEMORY_BYTES = 512 * 1024 * 1024
 DEFAULT_ROWS = 1_000
 MAX_ROWS = 10_000
 TESTED_TABLES = 20
+MAX_SEARCHED = 20
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
@@ -66,12 +68,13 @@ def run_query(
     source: DataSource,
     sql: str,
     row_limit: int = DEFAULT_ROWS,
+    parameters: dict[str, Any] | None = None,
 ) -> QueryResult:
-    """Answer one query over the source's own tables. Raises `QueryError`, which says what to mend."""
+    """Answer one query over the source's own tables, with the values of its `$name`s. Raises `QueryError`, which says what to mend."""
     company_id = company if isinstance(company, int) else company.pk
     if source.company_id != company_id:
         raise NotFoundError("There is no such data source.")
-    answer = _ask(source, sql, max(1, min(row_limit, MAX_ROWS)))
+    answer = _ask(source, sql, max(1, min(row_limit, MAX_ROWS)), parameters)
     return QueryResult(
         columns=answer["columns"],
         rows=answer["rows"],
@@ -82,7 +85,12 @@ def run_query(
     )
 
 
-def _ask(source: DataSource, sql: str, row_limit: int) -> dict[str, Any]:
+def _ask(
+    source: DataSource,
+    sql: str,
+    row_limit: int,
+    parameters: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     tables = {table.name: table.file_name for table in source.tables.all()}
     lost = [
         name for name, file in tables.items() if not (source.folder / file).is_file()
@@ -93,6 +101,7 @@ def _ask(source: DataSource, sql: str, row_limit: int) -> dict[str, Any]:
         )
     payload = {
         "sql": sql,
+        "parameters": parameters,
         "tables": tables,
         "folder": str(source.folder.resolve()),
         "row_limit": row_limit,
@@ -110,6 +119,54 @@ def _ask(source: DataSource, sql: str, row_limit: int) -> dict[str, Any]:
     except OverLimitError as error:
         raise QueryError(f"The query is too heavy. {error.message}") from None
     return answer
+
+
+@dataclass(frozen=True)
+class FoundRow:
+    """`score` is from 0 to 1; `row` is its place in the table, from 1; `passage` the part of it that says most of what was looked for."""
+
+    source: DataSource
+    table: str
+    row: int
+    score: float
+    passage: str
+    values: dict[str, Any]
+
+
+def find_rows(
+    *,
+    company: Company | int,
+    sources: Sequence[DataSource],
+    query: str,
+    limit: int,
+    tables: Sequence[str] = (),
+    min_score: float = 0.0,
+) -> list[FoundRow]:
+    """The rows of these sources, or of these of their tables, that say most of what the query's words are about, the best first. Raises `QueryError`."""
+    words = words_of(query)
+    if not words:
+        raise QueryError("There is no word in this to look for.")
+    searched = [
+        (source, table)
+        for source in sources
+        for table in source.tables.all()
+        if not tables or table.name in tables
+    ]
+    if len(searched) > MAX_SEARCHED:
+        raise QueryError(
+            f"These are {len(searched)} tables; at most {MAX_SEARCHED} can be searched at once. Name those that matter."
+        )
+    found: list[FoundRow] = []
+    for source, table in searched:
+        columns = [column["name"] for column in table.columns]
+        sql = statement(table.name, columns, words)
+        result = run_query(company=company, source=source, sql=sql, row_limit=limit)
+        for values in result.rows:
+            row, score = values.pop(ROW), values.pop(SCORE)
+            part = passage(values, words)
+            found.append(FoundRow(source, table.name, row, score, part, values))
+    found.sort(key=lambda hit: -hit.score)
+    return [hit for hit in found if hit.score >= min_score][:limit]
 
 
 def describe_tables(source: DataSource) -> list[TableDescription]:

@@ -32,6 +32,20 @@ def provider_of(model: str) -> type[ModelProvider]:
     raise InvalidError(sentence, details={"model": sentence})
 
 
+def embedder_of(model: str) -> type[ModelProvider]:
+    """Who makes the model of this name that makes vectors. Raises `InvalidError`, which names those that there are."""
+    for provider in PROVIDERS.values():
+        if provider.embedding_names and provider.embedding_names.fullmatch(model):
+            return provider
+    known = "; ".join(
+        f"{provider.embedding_family} ({provider.label})"
+        for provider in PROVIDERS.values()
+        if provider.embedding_names
+    )
+    sentence = f"There is no model {model!r} that makes vectors. Known are: {known}."
+    raise InvalidError(sentence, details={"model": sentence})
+
+
 def list_models() -> list[ModelInfo]:
     return [model for provider in PROVIDERS.values() for model in provider.models]
 

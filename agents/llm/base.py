@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from craft.exceptions import DomainError, UnavailableError
 
 if TYPE_CHECKING:
+    from pydantic_ai.embeddings import EmbeddingModel
     from pydantic_ai.models import Model
 
 MAX_ANSWER_BYTES = 10_000_000
@@ -66,6 +67,9 @@ class ModelProvider:
     """What its models take, and is slow to import."""
     key_setting: ClassVar[str] = ""
     """The setting without which it can't be used."""
+    embedding_family: ClassVar[str] = ""
+    """Its models that make vectors of texts, as a person would say them."""
+    embedding_names: ClassVar[re.Pattern[str] | None] = None
 
     @classmethod
     def key(cls) -> str:
@@ -89,8 +93,15 @@ class ModelProvider:
         raise NotImplementedError
 
     @classmethod
-    def settings_for(cls, output_format: str) -> dict[str, Any]:
-        """Model settings of this provider's own."""
+    def make_embedder(cls, name: str, *, timeout_seconds: float) -> EmbeddingModel:
+        """Within a running event loop, for one call."""
+        raise NotImplementedError
+
+    @classmethod
+    def settings_for(
+        cls, output_format: str, task: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Model settings of this provider's own. What is asked for stands in the text, and where it is one of few known tasks also in `task`."""
         return {}
 
     @classmethod

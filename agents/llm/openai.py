@@ -9,6 +9,8 @@ from agents.llm.base import MAX_ANSWER_BYTES, ModelInfo, ModelProvider
 from craft.egress import async_client
 
 if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from pydantic_ai.embeddings import EmbeddingModel
     from pydantic_ai.models import Model
 
 # Dollars per million tokens, input and output, as OpenAI listed them in November 2026.
@@ -37,7 +39,11 @@ class OpenAIProvider(ModelProvider):
 
     name = "openai"
     label = "OpenAI"
-    modules = ("pydantic_ai.models.openai", "pydantic_ai.providers.openai")
+    modules = (
+        "pydantic_ai.models.openai",
+        "pydantic_ai.providers.openai",
+        "pydantic_ai.embeddings.openai",
+    )
     family = "gpt-… and o1, o3, o4-mini …"
     names = re.compile(r"(?:gpt-|chatgpt-|ft:gpt-|o[1-9](?:-|$))[\w.:-]*")
     models = tuple(
@@ -45,6 +51,8 @@ class OpenAIProvider(ModelProvider):
         for name, (text, given, taken) in PRICES.items()
     )
     key_setting = "OPENAI_API_KEY"
+    embedding_family = "text-embedding-…"
+    embedding_names = re.compile(r"text-embedding-[\w.:-]+")
 
     @classmethod
     def key(cls) -> str:
@@ -53,17 +61,34 @@ class OpenAIProvider(ModelProvider):
     @classmethod
     def make_model(cls, name: str, *, timeout_seconds: float) -> Model:
         # Slow to import: half a second that only a turn on such a model should cost.
-        from openai import AsyncOpenAI  # noqa: PLC0415
         from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415
         from pydantic_ai.providers import openai  # noqa: PLC0415
 
-        client = AsyncOpenAI(
+        client = cls._client(timeout_seconds)
+        return OpenAIChatModel(
+            name, provider=openai.OpenAIProvider(openai_client=client)
+        )
+
+    @classmethod
+    def make_embedder(cls, name: str, *, timeout_seconds: float) -> EmbeddingModel:
+        from pydantic_ai.embeddings.openai import (  # noqa: PLC0415  # as above
+            OpenAIEmbeddingModel,
+        )
+        from pydantic_ai.providers import openai  # noqa: PLC0415  # as above
+
+        client = cls._client(timeout_seconds)
+        return OpenAIEmbeddingModel(
+            name, provider=openai.OpenAIProvider(openai_client=client)
+        )
+
+    @classmethod
+    def _client(cls, timeout_seconds: float) -> AsyncOpenAI:
+        from openai import AsyncOpenAI  # noqa: PLC0415  # as above
+
+        return AsyncOpenAI(
             api_key=cls.key(),
             base_url=settings.OPENAI_BASE_URL,
             http_client=async_client(timeout_seconds, MAX_ANSWER_BYTES),
             timeout=timeout_seconds,
             max_retries=0,  # its back-off would sleep in a worker; the caller is told to come again
-        )
-        return OpenAIChatModel(
-            name, provider=openai.OpenAIProvider(openai_client=client)
         )

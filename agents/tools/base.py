@@ -59,10 +59,10 @@ class AgentTool:
         raise NotImplementedError
 
 
-def quote(value: Any, origin: str) -> str:
+def quote(value: Any, origin: str, *, most: int = MAX_RESULT_CHARACTERS) -> str:
     """A tool's answer as text that can't end its own quotation, whatever the data says."""
     text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)
-    if len(text) > MAX_RESULT_CHARACTERS:
+    if len(text) > most:
         text = json.dumps({"error": "The answer is too large. Ask for less."})
     safe = text.replace("<", "\\u003c")
     return f'<data origin="{origin}">\n{safe}\n</data>'

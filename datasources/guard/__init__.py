@@ -7,9 +7,9 @@ holds that against the same lists. This module runs inside the sandbox, too, whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import sqlglot
 from sqlglot import exp
@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from craft.exceptions import DomainError
 from datasources.guard.dialects import DIALECTS, NODES, Dialect
+from datasources.guard.parameters import NOT_GIVEN, BindingError, bind
 
 MAX_LENGTH = 20_000
 SHOWN_TABLES = 20
@@ -25,8 +26,8 @@ NOT_A_QUERY = "Only a query can be run: one SELECT (or WITH, UNION, VALUES, FROM
 REASONS: dict[type[exp.Expr], str] = {
     exp.Lock: "A query may not lock rows (FOR UPDATE, FOR SHARE).",
     exp.Into: "A query may not write (INTO).",
-    exp.Placeholder: "A query may not hold parameters (?, $1, :name): write the values into it.",
-    exp.Parameter: "A query may not hold parameters (?, $1, :name): write the values into it.",
+    exp.Placeholder: NOT_GIVEN,
+    exp.Parameter: NOT_GIVEN,
     exp.Command: NOT_A_QUERY,
 }
 
@@ -49,12 +50,19 @@ class CheckedQuery:
 
 
 def check(
-    sql: str, *, dialect: str, tables: Iterable[str], row_limit: int
+    sql: str,
+    *,
+    dialect: str,
+    tables: Iterable[str],
+    row_limit: int,
+    parameters: Mapping[str, Any] | None = None,
 ) -> CheckedQuery:
     """Judge a statement and print what may be run in its stead, which answers one row more than `row_limit` where there are more."""
     rules = DIALECTS[dialect]
     tree = _parse(sql, rules)
     try:
+        if parameters is not None:
+            tree = _bound(tree, parameters)
         own = {name.lower(): name for name in tables}
         used = _bind_tables(tree, own, rules)
         for node in tree.walk():
@@ -94,6 +102,13 @@ def _parse(sql: str, rules: Dialect) -> exp.Expr:
     ):
         raise QueryError(f"{NOT_A_QUERY} {_kind_of(statements[0])} is something else.")
     return statements[0]
+
+
+def _bound(tree: exp.Expr, parameters: Mapping[str, Any]) -> exp.Expr:
+    try:
+        return bind(tree, parameters)
+    except BindingError as error:
+        raise QueryError(str(error), details={"parameters": str(error)}) from None
 
 
 # --- Tables ---
@@ -156,6 +171,8 @@ def _check_table_function(table: exp.Table, rules: Dialect) -> None:
         {function.name.lower()}
         if isinstance(function, exp.Anonymous)
         else {name.lower() for name in function.sql_names()}
+        if isinstance(function, exp.Func)
+        else set()
     )
     if not names & rules.table_functions:
         raise QueryError(

@@ -57,7 +57,7 @@ def rehearse() -> None:
 
 
 def answer(payload: dict[str, Any]) -> dict[str, Any]:
-    """`sql, tables: {name: file}, folder, row_limit, byte_limit` → `columns, rows, truncated, tables, milliseconds`."""
+    """`sql, parameters, tables: {name: file}, folder, row_limit, byte_limit` → `columns, rows, truncated, tables, milliseconds`."""
     started = time.perf_counter()
     tables: dict[str, str] = payload["tables"]
     checked = check(
@@ -65,6 +65,7 @@ def answer(payload: dict[str, Any]) -> dict[str, Any]:
         dialect=DUCKDB.name,
         tables=tables,
         row_limit=payload["row_limit"],
+        parameters=payload["parameters"],
     )
     folder = Path(payload["folder"])
     connection = files.session(folders=[folder], memory=MEMORY)

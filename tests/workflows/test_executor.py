@@ -156,11 +156,17 @@ class Memory:
         self.writes.append([(step.node_id, step.status) for step in steps])
         await asyncio.sleep(0)
 
-    def recall(self, key):
+    async def recall(self, key):
         return self.cache.get(key)
 
-    def remember(self, key, value, seconds):
-        self.cache[key] = value
+    async def remember(self, key, result, seconds):
+        self.cache[key] = result
+
+    async def mark(self, key, seconds):
+        return self.cache.setdefault(f"mark of {key}", self) is self
+
+    async def unmark(self, key):
+        self.cache.pop(f"mark of {key}", None)
 
 
 def node(node_id, kind, config=None, **more):

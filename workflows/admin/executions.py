@@ -179,7 +179,8 @@ class ExecutionAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise Http404
         step = get_object_or_404(Step, execution=object_id, pk=step_id)
-        return TemplateResponse(request, "workflows/admin/step.html", {"step": step})
+        context = {"step": step, "usage": as_usage(step.usage)}
+        return TemplateResponse(request, "workflows/admin/step.html", context)
 
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         execution = self._execution(request, object_id)
@@ -430,6 +431,18 @@ def facts_of(execution: Execution) -> Iterator[tuple[str, Any]]:
         label = "Due" if execution.status == Status.PENDING else "Goes on"
         yield label, execution.next_attempt_at
     yield "Cancel asked for", execution.cancel_requested_at
+    yield "Models", as_usage(execution.usage)
+
+
+def as_usage(usage: dict[str, Any] | None) -> str:
+    """`craftai-1: 120 tokens in, 30 out, $0.0004`, as far as it is known."""
+    if not usage or "input_tokens" not in usage:
+        return ""
+    tokens = f"{usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, ${usage['cost_micros'] / 1_000_000:,.4f}"
+    unpriced = usage["unpriced_calls"]
+    more = f" and {unpriced} of unknown price" if unpriced else ""
+    model = f"{usage['model']}: " if usage.get("model") else ""
+    return f"{model}{tokens}{more}"
 
 
 def holder_of(execution: Execution) -> dict[str, Any] | None:

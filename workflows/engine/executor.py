@@ -25,11 +25,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from craft.exceptions import DomainError
+from workflows.engine import flights
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
 from workflows.engine.retry import RetryPolicy
 from workflows.engine.secrets import Secrets
+from workflows.engine.usage import added, sum_of
 from workflows.nodes.base import (
     Iterating,
     NodeError,
@@ -39,6 +41,7 @@ from workflows.nodes.base import (
     Signal,
     Stop,
     Turns,
+    Usage,
     Waiting,
 )
 
@@ -83,6 +86,7 @@ class StepRecord:
     completed_at: datetime | None = None
     wake_at: datetime | None = None
     iteration: str = ""
+    usage: Usage | None = None
     opening: Opening | None = None
     """What is to be opened together with the step: written with it, once."""
     took: str = ""
@@ -116,6 +120,8 @@ class Job:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What came for a step's opening, by the step's slot."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
+    may_spend: Callable[[Usage], None] | None = None
+    """Asked with what the execution has taken so far, before each call that costs; raises a NodeError where that is enough."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +135,11 @@ class Ending:
     wake_at: datetime | None = None
 
 
-class Journal(Protocol):
+class Journal(flights.Store, Protocol):
     async def progress(
         self, run: Run, steps: list[StepRecord], *, advanced: bool
     ) -> None:
         """Write the steps down and return once they are committed. `advanced`: an effect has finished. Raises LeaseLostError."""
-
-    def recall(self, key: str) -> Any:
-        """A remembered result as `(value, handles)`, or None."""
-
-    def remember(self, key: str, value: Any, seconds: int) -> None: ...
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -328,6 +329,8 @@ class Run:
         self.is_cancelled = False
         self.is_interrupted = False
         self.unsaved: list[StepRecord] = []
+        self.usage = sum_of(record.usage for record in recorded)
+        self._news: list[tuple[str, dict[str, Any]]] = []
         self._recorded = {
             (record.node_id, record.iteration): record for record in recorded
         }
@@ -583,6 +586,8 @@ class Run:
         except LeaseLostError:
             raise
         except NodeError as error:
+            if error.usage:
+                self._spend(step, error.usage)
             await self._retry_or_fail(node, step, scope, error)
         except ExpressionError as error:
             self._fail(node, step, scope, NodeError(str(error), code=error.code))
@@ -630,29 +635,51 @@ class Run:
         self.job.secrets.require(node.secrets)
         config = node.resolve(names)
         call = NodeCall(self, node, step, names, config, scope)
-        key = self._cache_key(node, step, names, config)
-        if key is not None and (hit := self.journal.recall(key)) is not None:
-            self.log(node.id, "answered from the cache")
-            return Output(hit[0], tuple(hit[1]))
+        if node.cache:
+            return await self._call_once(node, step, names, call)
+        return await self._call_now(node, step, call)
+
+    async def _call_now(
+        self, node: GraphNode, step: StepRecord, call: NodeCall
+    ) -> Outcome:
         if node.node.effect != "pure":
             outcome = await self._call_outside(node, step, call)
         elif node.suspends:
             outcome = await self._call_in_time(node, call)
         else:
             outcome = await node.node.run(call)
-        outcome = self.job.secrets.redact_outcome(outcome)
-        if key is not None and node.cache and isinstance(outcome, Output):
-            self.journal.remember(
-                key,
-                (outcome.value, list(outcome.handles)),
-                int(node.cache["ttl_seconds"]),
-            )
+        return self.job.secrets.redact_outcome(outcome)
+
+    async def _call_once(
+        self, node: GraphNode, step: StepRecord, names: dict[str, Any], call: NodeCall
+    ) -> Outcome:
+        """What an equal call gave, or is about to give, else the call itself. Only an output is kept: no error, no wait."""
+        cache = node.cache or {}
+        outcome: Outcome | None = None
+
+        async def calling() -> flights.Result | None:
+            nonlocal outcome
+            outcome = await self._call_now(node, step, call)
+            if isinstance(outcome, Output) and outcome.is_repeatable:
+                return outcome.value, list(outcome.handles)
+            return None
+
+        key = self._cache_key(node, step, names, call.config)
+        found, is_hit = await flights.once(
+            self.journal, key, int(cache["ttl_seconds"]), calling
+        )
+        if found is not None and is_hit:
+            self.log(node.id, "answered from the cache", cached=True)
+            return Output(found[0], tuple(found[1]))
+        assert outcome is not None  # noqa: S101  # narrows the type: the call was ours
         return outcome
 
     async def _call_outside(
         self, node: GraphNode, step: StepRecord, call: NodeCall
     ) -> Outcome:
         """The intent is committed before the call goes out, with all pure steps that led to it: a restart can't choose another way."""
+        if node.node.spends and self.job.may_spend is not None:
+            self.job.may_spend(self.usage)
         step.status = "running"
         await self._save(step)
         return await self._call_in_time(node, call)
@@ -667,15 +694,31 @@ class Run:
         step: StepRecord,
         names: dict[str, Any],
         config: dict[str, Any],
-    ) -> str | None:
-        if not node.cache:
-            return None
-        said = node.cache.get("key")
-        what = compile_value(said).resolve(names) if said else [config, step.input]
+    ) -> str:
+        said = (node.cache or {}).get("key")
+        what = (
+            compile_value(said).resolve(names)
+            if said
+            else [config, self._read_by(node, config, names), step.input]
+        )
         text = json.dumps(
-            [self.job.company_id, node.type, what], sort_keys=True, default=str
+            [self.job.company_id, self.job.is_test, node.type, what],
+            sort_keys=True,
+            default=str,
         )
         return f"node:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _read_by(
+        self, node: GraphNode, config: dict[str, Any], names: dict[str, Any]
+    ) -> Any:
+        """What stands in the fields that the node evaluates itself, and where that can't be told beforehand, all that they may read."""
+        raw = {key: config[key] for key in node.node.raw_fields & config.keys()}
+        if not raw:
+            return None
+        try:
+            return compile_value(raw).resolve(names)
+        except ExpressionError:
+            return {name: names[name] for name in names.keys() - {"execution", "now"}}
 
     async def _apply(
         self, node: GraphNode, step: StepRecord, scope: Scope, outcome: Outcome
@@ -686,6 +729,9 @@ class Run:
                 step.took, step.opening = outcome.took, outcome.opening
                 if step.took:
                     self._taken.add(step.took)
+                if outcome.usage:
+                    self._spend(step, outcome.usage)
+                self._news.extend(outcome.news)
                 self._close(step, "completed")
                 await self._write_down(node, step)
                 self._settle(node, step, scope)
@@ -718,6 +764,12 @@ class Run:
         else:
             await self._save(step, advanced=True)
 
+    def _spend(self, step: StepRecord, usage: Usage) -> None:
+        """On the step, all its attempts together; on the run, also what earlier processes wrote down."""
+        model = usage.get("model")
+        step.usage = added(step.usage, usage) | ({"model": model} if model else {})
+        self.usage = added(self.usage, usage)
+
     async def _save(self, step: StepRecord, *, advanced: bool = False) -> None:
         self.unsaved.append(step)
         await self.journal.progress(self, self.take_unsaved(), advanced=advanced)
@@ -726,6 +778,11 @@ class Run:
         """Copies: the writer reads them while the run goes on."""
         steps, self.unsaved = [replace(step) for step in self.unsaved], []
         return steps
+
+    def take_news(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the steps publish that are taken at the same time: to be written down with them."""
+        news, self._news = self._news, []
+        return news
 
     # --- Turns ---
 

@@ -814,7 +814,9 @@ def _finished(draft: _Draft, body: tuple[str, ...]) -> GraphNode:
         run_if=draft.run_if,
         cache=given.get("cache"),
         disabled=given.get("disabled", False),
-        suspends=node.effect == "pure" and node.suspends(draft.config),
+        # A cached one may have to wait for an equal call that is under way.
+        suspends=node.effect == "pure"
+        and (given.get("cache") is not None or node.suspends(draft.config)),
         secrets=frozenset(use.name for use in draft.secrets),
         _resolvable=resolvable,
         _raw=draft.raw,

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.core.cache import cache
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -22,10 +21,11 @@ from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
 from workflows.engine.graph import Graph, GraphError, compile_graph
 from workflows.engine.secrets import Secrets
+from workflows.engine.usage import sum_of
 from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
 from workflows.models import Execution, Step, WorkflowVersion
 from workflows.nodes import NODES
-from workflows.nodes.base import Node
+from workflows.nodes.base import Node, Usage
 
 CATALOGUE: dict[str, Node] = {kind: node() for kind, node in NODES.items()}
 
@@ -45,14 +45,15 @@ STEP_FIELDS = (
     "started_at",
     "completed_at",
     "wake_at",
+    "usage",
 )
 ENDING_FIELDS = (
-    "usage",
     "updated_at",
     "status",
     "output",
     "error",
     "logs",
+    "usage",
     "completed_at",
     "started_at",
     "next_attempt_at",
@@ -65,7 +66,7 @@ ENDING_FIELDS = (
 
 @dataclass
 class Write:
-    """Steps to keep, and how the run ended if it did. `is_new`: the execution itself has no row yet."""
+    """Steps to keep, what they publish, and how the run ended if it did, with all that it has taken. `is_new`: the execution itself has no row yet."""
 
     execution: Execution
     epoch: int
@@ -74,6 +75,8 @@ class Write:
     logs: list[dict[str, Any]] = field(default_factory=list)
     advanced: bool = False
     is_new: bool = False
+    usage: Usage | None = None
+    news: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -159,14 +162,6 @@ def what_has_come(executions: Sequence[Execution]) -> dict[str, Come]:
     return found
 
 
-def recall(key: str) -> Any:
-    return cache.get(key)
-
-
-def remember(key: str, value: Any, seconds: int) -> None:
-    cache.set(key, value, seconds)
-
-
 def commit(writes: Sequence[Write]) -> list[bool]:
     """Commit all writes together. False for each whose lease was lost: nothing of it is kept."""
     with transaction.atomic():
@@ -184,6 +179,7 @@ def commit(writes: Sequence[Write]) -> list[bool]:
         _insert_new([write for write in kept if write.is_new])
         _save_steps(kept)
         arrivals.exchange([(write.execution, write.steps) for write in kept])
+        _publish_news(kept)
         _note_progress([write for write in kept if write.advanced and not write.ending])
         _save_endings(ended)
     return accepted
@@ -248,7 +244,16 @@ def _as_row(execution: Execution, record: StepRecord) -> Step:
         started_at=record.started_at,
         completed_at=record.completed_at,
         wake_at=record.wake_at,
+        usage=record.usage,
     )
+
+
+def _publish_news(writes: Iterable[Write]) -> None:
+    """What nodes tell: with their steps or not at all, so that it is told once."""
+    for write in writes:
+        for kind, data in write.news:
+            company_id = write.execution.company_id
+            publish(Event(kind, company_id, storable(data), is_change=False))
 
 
 def _note_progress(writes: Iterable[Write]) -> None:
@@ -274,6 +279,7 @@ def _apply_ending(write: Write, held: dict[str, tuple[int, int]]) -> None:
         error=storable(ending.error),
         last_error=(ending.error or {}).get("message", ""),
         logs=storable(write.logs),
+        usage={**execution.usage, **(write.usage or {})},
         completed_at=now if is_over else None,
         next_attempt_at=None if is_over else wake_at,
     )
@@ -341,6 +347,7 @@ def end_unclaimed(
             last_error=message,
             completed_at=now,
             next_attempt_at=None,
+            usage={**execution.usage, **usage_of(execution)},
         )
         if not mine.update(**fields, updated_at=now):
             return False
@@ -350,6 +357,12 @@ def end_unclaimed(
         execution.refresh_from_db()
         _tell_of_endings([execution])
     return True
+
+
+def usage_of(execution: Execution) -> Usage:
+    """By its steps: of what a lost process had not finished, the execution's own row knows nothing."""
+    spent = Step.objects.filter(execution=execution, usage__isnull=False)
+    return sum_of(spent.values_list("usage", flat=True))
 
 
 def storable(value: Any) -> Any:

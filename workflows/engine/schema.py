@@ -31,7 +31,7 @@ ENGINE_PROPERTIES: Final[dict[str, Any]] = {
     },
     "cache": {
         "type": "object",
-        "description": "An answer is kept and given again.",
+        "description": "An answer is kept for the company and given again, with the log line `answered from the cache`; equal calls at the same time go out once. Errors are not kept, nor is what is larger than 256 KB.",
         "properties": {
             "ttl_seconds": {
                 "type": "integer",

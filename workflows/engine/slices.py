@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from django.db import (
     InterfaceError,
@@ -38,9 +37,10 @@ from craft.leases import (
     due,
 )
 from craft.lifetime import stopping
-from workflows.engine import journal
+from workflows.engine import journal, results
 from workflows.engine.arrivals import Come
 from workflows.engine.executor import Ending, LeaseLostError, Run, StepRecord, drive
+from workflows.engine.flights import Result
 from workflows.engine.graph import Graph
 from workflows.engine.journal import Write
 from workflows.models import Execution
@@ -207,15 +207,30 @@ class Slice:
         self, run: Run, steps: list[StepRecord], *, advanced: bool
     ) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        write = Write(self._open[run], run.job.epoch, steps, advanced=advanced)
+        write = Write(
+            self._open[run],
+            run.job.epoch,
+            steps,
+            advanced=advanced,
+            news=run.take_news(),
+        )
         self._requests.put(_Request(run, write, done))
         await done
 
-    def recall(self, key: str) -> Any:
-        return journal.recall(key)
+    async def recall(self, key: str) -> Result | None:
+        return await asyncio.to_thread(results.recall, key)
 
-    def remember(self, key: str, value: Any, seconds: int) -> None:
-        journal.remember(key, value, seconds)
+    async def remember(self, key: str, result: Result, seconds: int) -> None:
+        await asyncio.to_thread(results.remember, key, result, seconds)
+
+    async def mark(self, key: str, seconds: int) -> bool:
+        return await asyncio.to_thread(results.mark, key, seconds)
+
+    async def renew(self, key: str, seconds: int) -> None:
+        await asyncio.to_thread(results.renew, key, seconds)
+
+    async def unmark(self, key: str) -> None:
+        await asyncio.to_thread(results.unmark, key)
 
     async def _carry(self, run: Run) -> None:
         """One run from here to wherever it ends."""
@@ -235,7 +250,13 @@ class Slice:
 
     def _ending_of(self, run: Run, ending: Ending) -> Write:
         return Write(
-            self._open[run], run.job.epoch, run.take_unsaved(), ending, run.logs
+            self._open[run],
+            run.job.epoch,
+            run.take_unsaved(),
+            ending,
+            run.logs,
+            usage=run.usage,
+            news=run.take_news(),
         )
 
     # --- As the writer, in the thread that began the slice ---
@@ -521,6 +542,8 @@ def run_instantly(
         ending,
         run.logs,
         is_new=is_new,
+        usage=run.usage,
+        news=run.take_news(),
     )
 
 

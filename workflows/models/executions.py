@@ -132,6 +132,7 @@ class Step(models.Model):
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True)
+    usage = models.JSONField(null=True)
 
     class Meta:
         ordering = ["execution", "position", "id"]

@@ -1,8 +1,11 @@
 """The node types. A new one is a file in this folder and a line here."""
 
+from workflows.nodes.agent import Agent
 from workflows.nodes.aggregate import Aggregate
+from workflows.nodes.ai_model import AiModel
 from workflows.nodes.approval import Approval
 from workflows.nodes.base import Node
+from workflows.nodes.classify import Classify
 from workflows.nodes.code import Code
 from workflows.nodes.condition import Condition
 from workflows.nodes.crypto import Crypto
@@ -10,6 +13,9 @@ from workflows.nodes.datetime import Datetime
 from workflows.nodes.dedupe import Dedupe
 from workflows.nodes.delay import Delay
 from workflows.nodes.email import Email
+from workflows.nodes.embed import Embed
+from workflows.nodes.emit import Emit
+from workflows.nodes.extract import Extract
 from workflows.nodes.filter import Filter
 from workflows.nodes.http import Http
 from workflows.nodes.input import Input
@@ -20,7 +26,9 @@ from workflows.nodes.merge import Merge
 from workflows.nodes.notify import Notify
 from workflows.nodes.output import Output
 from workflows.nodes.parse import Parse
+from workflows.nodes.query import Query
 from workflows.nodes.respond import Respond
+from workflows.nodes.retrieve import Retrieve
 from workflows.nodes.route import Route
 from workflows.nodes.sort import Sort
 from workflows.nodes.split import Split
@@ -35,6 +43,12 @@ from workflows.nodes.wait import Wait
 
 NODES: dict[str, type[Node]] = {
     "input": Input,
+    "ai_model": AiModel,
+    "agent": Agent,
+    "extract": Extract,
+    "classify": Classify,
+    "embed": Embed,
+    "retrieve": Retrieve,
     "transform": Transform,
     "condition": Condition,
     "route": Route,
@@ -61,6 +75,8 @@ NODES: dict[str, type[Node]] = {
     "http": Http,
     "email": Email,
     "notify": Notify,
+    "query": Query,
+    "emit": Emit,
     "store": Store,
     "output": Output,
     "respond": Respond,

@@ -35,14 +35,28 @@ Family = Literal[
 Effect = Literal["pure", "effect", "at_most_once"]
 
 
+Usage = dict[str, Any]
+"""`input_tokens`, `output_tokens`, `cost_micros` (None where no price is known) and `model`: what calls of models took."""
+
+
 @dataclass(frozen=True)
 class Output:
-    """The node is done: its value goes along the edges that leave from these handles. `took` is the signal that it consumed."""
+    """The node is done: its value goes along the edges that leave from these handles. `took` is the signal that it consumed.
+
+    `news` are events of the company, each its type and data: they are published in the very transaction that writes the step down as done.
+    """
 
     value: Any
     handles: tuple[str, ...] = ("main",)
     took: str = ""
     opening: Opening | None = None
+    usage: Usage | None = None
+    news: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a value that is kept may stand for the call: nothing else came of it."""
+        return not (self.took or self.opening or self.news)
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,8 @@ Outcome = Output | Waiting | Iterating | Stop
 
 
 class NodeError(Exception):
-    """What went wrong in a node, for the person who built the workflow. `retryable` says whether trying again may help; `retry_after` is in seconds."""
+    """What went wrong in a node, for the person who built the workflow. `retryable` says whether trying again may help; `retry_after` is in seconds.
+    What a call had taken before it failed is its `usage`."""
 
     def __init__(
         self,
@@ -124,12 +139,14 @@ class NodeError(Exception):
         code: str = "node_failed",
         retryable: bool = False,
         retry_after: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.retryable = retryable
         self.retry_after = retry_after
+        self.usage = usage
 
 
 class Call(Protocol):
@@ -206,6 +223,10 @@ class Node:
     config_schema: ClassVar[dict[str, Any]]
     """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is. A field marked
     `x-secret` may name secrets; one marked `x-credential`, with a list of types, names a credential of one of them."""
+    spends: ClassVar[bool] = False
+    """Whether a run of it costs tokens or money: the execution's budget is asked first."""
+    refers_to: ClassVar[dict[str, str]] = {}
+    """Config keys that hold ids of the company's own rows, by their models (`agents.Agent`): looked up when a workflow is saved."""
     raw_fields: ClassVar[frozenset[str]] = frozenset()
     """Config keys that the node evaluates itself, such as conditions."""
     handles: ClassVar[tuple[str, ...]] = ("main",)

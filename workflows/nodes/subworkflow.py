@@ -28,6 +28,7 @@ class Subworkflow(Node):
     summary = "Runs another workflow of the company and goes on with its output. It is an execution of its own, which goes on whatever becomes of this process."
     may_wait = True
     opens = True
+    refers_to = {"workflow": "workflows.Workflow"}
     config_schema = {
         "type": "object",
         "properties": {

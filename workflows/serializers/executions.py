@@ -17,7 +17,34 @@ class ErrorSerializer(Serializer):
     node_id = serializers.CharField(allow_null=True)
 
 
+class UsageSerializer(Serializer):
+    """What calls of models took; empty where none was made. On the fast tier, whose steps are not kept, how many there were."""
+
+    input_tokens = serializers.IntegerField(required=False)
+    output_tokens = serializers.IntegerField(required=False)
+    cost = serializers.FloatField(
+        required=False,
+        help_text="In US dollars at list price, of those calls whose price is known.",
+    )
+    unpriced_calls = serializers.IntegerField(
+        required=False, help_text="How many calls there were whose price is not known."
+    )
+    model = serializers.CharField(
+        required=False, help_text="Of a step: the model that it called last."
+    )
+    steps = serializers.IntegerField(
+        required=False, help_text="Of an execution whose steps are not kept."
+    )
+
+    def to_representation(self, usage: dict[str, Any]) -> dict[str, Any]:
+        shown = dict(usage)
+        if "cost_micros" in shown:
+            shown["cost"] = shown.pop("cost_micros") / 1_000_000
+        return super().to_representation(shown)
+
+
 class StepSerializer(ModelSerializer):
+    usage = UsageSerializer(allow_null=True, read_only=True)
     error = ErrorSerializer(allow_null=True, read_only=True)
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
 
@@ -37,6 +64,7 @@ class StepSerializer(ModelSerializer):
             "started_at",
             "completed_at",
             "duration_ms",
+            "usage",
         ]
         read_only_fields = fields
 
@@ -51,6 +79,9 @@ class ExecutionListSerializer(ModelSerializer):
         source="created_by_id", read_only=True, allow_null=True
     )
     error = ErrorSerializer(allow_null=True, read_only=True)
+    usage = UsageSerializer(
+        read_only=True, help_text="What its calls of models took, all steps together."
+    )
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
 
     class Meta:

@@ -10,11 +10,12 @@ from accounts.models import Company, User
 from craft.events import Event, changes_between, publish
 from craft.exceptions import InvalidError
 from workflows import events
-from workflows.engine.graph import GraphError, compile_graph, compile_steps
+from workflows.engine.graph import Graph, GraphError, compile_graph, compile_steps
 from workflows.engine.journal import CATALOGUE
 from workflows.engine.steps import in_steps_words
 from workflows.models import Workflow, WorkflowStatus, WorkflowVersion
 from workflows.services.credentials import credential_faults
+from workflows.services.references import reference_faults
 from workflows.services.schedules import sync_schedule
 
 GRAPH_FIELDS = ("nodes", "edges", "variables", "steps", "output")
@@ -177,7 +178,7 @@ def changed_definition(workflow: Workflow, graph: dict[str, Any]) -> dict[str, A
 def check_definition(
     graph: dict[str, Any], *, is_pipeline: bool, company_id: int
 ) -> dict[str, Any]:
-    """What a version keeps, compiled once to find its faults; then it is asked whether the company has the credentials that it names."""
+    """What a version keeps, compiled once to find its faults, the company's rows that it names among them."""
     output = graph.get("output") or ""
     variables = graph.get("variables") or {}
     try:
@@ -186,7 +187,7 @@ def check_definition(
             definition, compiled = compile_steps(
                 steps, output or None, variables, CATALOGUE
             )
-            faults = credential_faults(company_id, compiled)
+            faults = rows_faults(company_id, compiled, definition["nodes"])
             if faults:
                 raise GraphError(in_steps_words(faults, definition, steps))
             return {**definition, "steps": steps, "output": output}
@@ -197,12 +198,29 @@ def check_definition(
             )
         nodes, edges = graph.get("nodes") or [], graph.get("edges") or []
         definition = {"nodes": nodes, "edges": edges, "variables": variables}
-        faults = credential_faults(company_id, compile_graph(definition, CATALOGUE))
-        if faults:
-            raise GraphError(faults)
+        _compile_referring(definition, company_id)
         return {**definition, "steps": None, "output": ""}
     except GraphError as error:
         raise InvalidError(describe(error.faults), details=error.faults) from None
+
+
+def _compile_referring(definition: dict[str, Any], company_id: int) -> None:
+    """Raises GraphError with the faults of all kinds at once."""
+    try:
+        compiled = compile_graph(definition, CATALOGUE)
+    except GraphError as error:
+        lost = reference_faults(company_id, definition["nodes"])
+        raise GraphError({**lost, **error.faults}) from None
+    if faults := rows_faults(company_id, compiled, definition["nodes"]):
+        raise GraphError(faults)
+
+
+def rows_faults(company_id: int, graph: Graph, nodes: list[Any]) -> dict[str, str]:
+    """What the graph names of the company's own, and is not there."""
+    return {
+        **reference_faults(company_id, nodes),
+        **credential_faults(company_id, graph),
+    }
 
 
 def describe(faults: dict[str, str]) -> str:

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 from agents.llm.base import ModelInfo, ModelProvider
 
 if TYPE_CHECKING:
+    from pydantic_ai.embeddings import EmbeddingModel
     from pydantic_ai.models import Model
 
 
 class CraftAIProvider(ModelProvider):
     name = "craftai"
     label = "Craft"
-    modules = ("agents.llm.craftai.model",)
+    modules = ("agents.llm.craftai.model", "agents.llm.craftai.vectors")
     family = "craftai-1, craftai-1-fast, craftai-1-pro"
     names = re.compile(r"craftai-1(?:-fast|-pro)?")
+    embedding_family = "craftai-1"
+    embedding_names = re.compile(r"craftai-1")
     models = (
         ModelInfo(
             "craftai-1",
@@ -53,8 +56,18 @@ class CraftAIProvider(ModelProvider):
         return CraftAIModel(name)
 
     @classmethod
-    def settings_for(cls, output_format: str) -> dict[str, Any]:
-        return {"craftai_output_format": output_format}
+    def make_embedder(cls, name: str, *, timeout_seconds: float) -> EmbeddingModel:
+        from agents.llm.craftai.vectors import (  # noqa: PLC0415  # as above
+            CraftAIEmbeddingModel,
+        )
+
+        return CraftAIEmbeddingModel(name)
+
+    @classmethod
+    def settings_for(
+        cls, output_format: str, task: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return {"craftai_output_format": output_format, "craftai_task": task}
 
     @classmethod
     def cost_micros(cls, model: str, *, requests: int, cost: Any) -> int | None:

@@ -23,6 +23,7 @@ from pydantic_ai.usage import RequestUsage
 
 from agents.llm.craftai.answer import Answer
 from agents.llm.craftai.dialogue import ToolCall, ToolResult, converse
+from agents.llm.craftai.tasks import carry_out
 
 TOOLS = {"describe_data", "query_data"}
 QUOTED = re.compile(r'^<data origin="[^"]*">\n(.*)\n</data>$', re.DOTALL)
@@ -36,6 +37,7 @@ logger = logging.getLogger("craft.agents")
 
 class CraftAIModelSettings(ModelSettings, total=False):
     craftai_output_format: str
+    craftai_task: dict[str, Any] | None
 
 
 class CraftAIModel(Model[None]):
@@ -57,6 +59,9 @@ class CraftAIModel(Model[None]):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
+        settings: dict[str, Any] = dict(model_settings or {})
+        if task := settings.get("craftai_task"):
+            return self._response(messages, TextPart(carry_out(task)))
         offered = {tool.name for tool in model_request_parameters.function_tools}
         question, results = _since_last_question(messages)
         try:
@@ -65,7 +70,12 @@ class CraftAIModel(Model[None]):
             # A question that trips the rules up is a fault of theirs: the log has it, and whoever asked gets a plain word instead of a failed call.
             logger.exception("craftai-1 could not read a question")
             said = Answer(LOST)
-        part = _as_part(said, len(results), dict(model_settings or {}))
+        part = _as_part(said, len(results), settings)
+        return self._response(messages, part)
+
+    def _response(
+        self, messages: list[ModelMessage], part: TextPart | ToolCallPart
+    ) -> ModelResponse:
         return ModelResponse(
             parts=[part],
             model_name=self._name,

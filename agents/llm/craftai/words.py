@@ -13,10 +13,10 @@ from functools import cache
 TOKEN = re.compile(
     r"""
       (?P<quoted>"[^"]{1,120}"|“[^”]{1,120}”|(?<!\w)'[^']{1,120}'(?!\w))
-    | (?P<mail>[\w.+-]+@[\w-]+\.[\w.-]*\w)
+    | (?P<mail>[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{0,100}\w)
     | (?P<date>\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2})?)?|\d{4}-\d{2}(?!\d))
     | (?P<clock>\d{1,2}:\d{2})
-    | (?P<code>(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*)
+    | (?P<code>(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Za-z])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*)
     | (?P<number>[$€£]?\d[\d,]*(?:\.\d+)?%?)
     | (?P<word>[^\W\d_]+(?:[_'’][^\W\d_]+)*)
     | (?P<sign>>=|<=|!=|<>|[<>=\#])
@@ -370,8 +370,12 @@ def likeness(one: str, other: str) -> float:
     """How near two stems are: 1 the same word, 0.7 words of one meaning, 0 strangers."""
     if one == other:
         return 1.0
-    groups = _groups()
-    return 0.7 if groups.get(one, frozenset()) & groups.get(other, frozenset()) else 0.0
+    return 0.7 if meanings(one) & meanings(other) else 0.0
+
+
+def meanings(stem_of: str) -> frozenset[int]:
+    """By number: stems that share one mean about the same."""
+    return _groups().get(stem_of, frozenset())
 
 
 def are_like(stem_of: str, words: Iterable[str]) -> bool:

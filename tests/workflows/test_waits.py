@@ -385,7 +385,10 @@ def test_one_that_is_not_waited_for_goes_its_own_way(alice):
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_another_companys_workflow_is_not_found(alice, charlie):
     theirs = make_workflow(charlie, **DOUBLE)
-    execution = run(alice, make_workflow(alice, **calling(theirs)))
+    with pytest.raises(InvalidError, match="There is no workflow"):
+        make_workflow(alice, **calling(theirs))
+    named = graph(node("call", "subworkflow", workflow="{{ input.it }}"))
+    execution = run(alice, make_workflow(alice, **named), input={"it": theirs.pk})
     assert "There is no workflow" in execution.error["message"]
     assert not Execution.unscoped.filter(workflow=theirs).exists()
 

@@ -18,7 +18,7 @@ GRAPH = {
     "edges": [{"source": "start", "target": "end"}],
 }
 BASES = ["/v1", "/api/v1", "/api"]
-OF_ITS_OWN = {"X-Request-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Content-Length"}  # fmt: skip
+OF_ITS_OWN = {"X-Request-ID", "X-Execution-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Content-Length"}  # fmt: skip
 MOMENTS = {
     "at",
     "time",

@@ -23,7 +23,7 @@ from workflows.admin.drawing import draw
 from workflows.admin.executions import STARTED_BY, recent_executions
 from workflows.models import Execution, Schedule, Workflow, WorkflowVersion
 from workflows.nodes import NODES
-from workflows.services.schedules import trigger_type
+from workflows.services.triggers import trigger_type
 
 VERSIONS_SHOWN = 20
 GRAPH = ("nodes", "edges", "variables", "steps")

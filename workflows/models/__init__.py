@@ -1,9 +1,9 @@
 from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
-from workflows.models.schedules import Schedule
 from workflows.models.seen import SeenKey
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
+from workflows.models.schedules import Firing, Schedule
+from workflows.models.triggers import TriggerSecret
 from workflows.models.workflows import (
-    PIPELINE_TRIGGERS,
     Workflow,
     WorkflowQuerySet,
     WorkflowRows,
@@ -14,17 +14,18 @@ from workflows.models.workflows import (
 )
 
 __all__ = [
-    "PIPELINE_TRIGGERS",
     "Approval",
     "ApprovalStatus",
     "Decision",
     "Execution",
     "ExecutionQuerySet",
+    "Firing",
     "Schedule",
     "SeenKey",
     "Signal",
     "Step",
     "StepStatus",
+    "TriggerSecret",
     "Workflow",
     "WorkflowQuerySet",
     "WorkflowRows",

@@ -92,11 +92,10 @@ def move_on(schedule: Schedule, due: datetime | None) -> None:
 def fire_due_schedules() -> int:
     """Start what is due; the number of executions begun. One pass is short however much there is to catch up on: the next goes on with it."""
     fired, began, faulty = 0, time.monotonic(), set[int]()
-    while time.monotonic() - began < PASS_SECONDS:
-        count = _fire_next(faulty)
-        if count is None:
-            break
+    while (count := _fire_next(faulty)) is not None:
         fired += count
+        if time.monotonic() - began > PASS_SECONDS:
+            break
     return fired
 
 

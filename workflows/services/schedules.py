@@ -423,6 +423,7 @@ def overview_of(workflow: Workflow) -> dict[str, Any]:
         raise NotFoundError(NO_TIMES)
     schedule = Schedule.objects.filter(workflow=workflow).first()
     now = timezone.now()
+    zone = ZoneInfo(settings.timing.timezone)
     times = _next_times(settings.timing, schedule, now)
     return {
         "workflow_id": workflow.pk,
@@ -432,8 +433,7 @@ def overview_of(workflow: Workflow) -> dict[str, Any]:
         "catch_up_seconds": settings.catch_up_seconds,
         "overlap": settings.overlap,
         "next_times": [
-            {"at": due, "local": due.astimezone(ZoneInfo(settings.timing.timezone))}
-            for due in times
+            {"at": due, "local": due.astimezone(zone).isoformat()} for due in times
         ],
         "paused_at": schedule.paused_at if schedule else None,
         "paused_by": schedule.paused_by_id if schedule else None,

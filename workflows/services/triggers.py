@@ -87,7 +87,7 @@ class WebhookSettings:
     def is_plain(self) -> bool:
         """Whether a POST with a key is answered as that of any workflow."""
         is_accepted = self.answer == "accepted" and self.repeats is None
-        return is_accepted and "POST" in self.methods
+        return is_accepted and self.methods == ("POST",)
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def trigger_type(workflow: Workflow) -> str:
 
 def check_trigger(trigger: Any) -> dict[str, str]:
     """Its faults, each by the field within it."""
-    kind = type_of(trigger)
-    if kind not in TYPES:
+    kind = trigger.get("type") if isinstance(trigger, dict) else trigger
+    if not isinstance(kind, str) or kind not in TYPES:
         return {
             "type": f"Must be one of: {', '.join(TYPES)}; or an object with such a type."
         }

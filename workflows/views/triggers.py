@@ -79,11 +79,6 @@ class TriggerActions(CompanyViewSet):
             return "public"
         return super().level
 
-    @property
-    def allowed_methods(self) -> list[str]:
-        methods: list[str] = super().allowed_methods
-        return getattr(self, "methods_of_trigger", methods)
-
     def initialize_request(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> Request:
@@ -100,7 +95,10 @@ class TriggerActions(CompanyViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.action == "trigger" and self.level == "public":
+        if self.action != "trigger":
+            return
+        _ = request._request.body  # as it came: whoever parses it first would use it up
+        if self.level == "public":
             self.stranger = admit_stranger(request._request, kwargs["pk"])
 
     @extend_schema(
@@ -128,8 +126,8 @@ class TriggerActions(CompanyViewSet):
             told: dict[str, Any] = {"type": "webhook"}
             webhook = WebhookSettings()
         else:
+            self.headers["Allow"] = ", ".join([*webhook.methods, "OPTIONS"])
             if request.method not in webhook.methods:
-                self.methods_of_trigger = [*webhook.methods, "OPTIONS"]
                 raise MethodNotAllowed(str(request.method))
             told = request_told(request._request, webhook)
         is_waited_for = webhook.answer != "accepted"
@@ -257,21 +255,30 @@ def answered(
         raise ExecutionFailedError(
             f"The workflow did not complete: its execution {execution.pk} {'was cancelled' if execution.status == Status.CANCELLED else 'failed'}."
         )
-    said = response_in(execution.output) if webhook.answer == "respond" else None
+    said = response_in(execution) if webhook.answer == "respond" else None
     if said is None:
         data = dialect_of(request._request).result(execution.output)
         return as_response(data, status=200)
     return as_told(said)
 
 
-def response_in(output: Any) -> dict[str, Any] | None:
-    """What a respond node left as the output, or, where several nodes gave one, the first of theirs."""
-    if not isinstance(output, dict):
+def response_in(execution: Execution) -> dict[str, Any] | None:
+    """What a respond node left as the output, alone or, by its id, among those of others."""
+    responders = [
+        node["id"] for node in execution.version.nodes if node.get("type") == "respond"
+    ]
+    output = execution.output
+    if not responders or not isinstance(output, dict):
         return None
-    for found in (output, *output.values()):
-        if isinstance(found, dict) and found.keys() == ANSWER_FIELDS:
-            return found
-    return None
+    candidates = [output, *(output.get(name) for name in responders)]
+    return next(filter(is_response, candidates), None)
+
+
+def is_response(found: Any) -> bool:
+    if not isinstance(found, dict) or found.keys() != ANSWER_FIELDS:
+        return False
+    status, headers = found["status"], found["headers"]
+    return type(status) is int and 200 <= status <= 599 and isinstance(headers, dict)
 
 
 def as_told(said: dict[str, Any]) -> HttpResponse:
@@ -282,7 +289,7 @@ def as_told(said: dict[str, Any]) -> HttpResponse:
     content = body.encode() if is_text else to_json(body)
     response = HttpResponse(
         b"" if status in WITHOUT_BODY else content,
-        status=status if 200 <= status <= 599 else 200,
+        status=status,
         content_type=kind,
     )
     for name, value in said["headers"].items():

@@ -241,7 +241,10 @@ class ContractSchema(AutoSchema):
         return get_doc(action) or get_doc(type(self.view))
 
     def get_auth(self) -> list[Schema]:
-        return [] if self.view.level == "public" else [{"bearer": []}]
+        if self.view.level == "public":
+            return []
+        is_keyless = self.view.action in self.view.keyless
+        return [{"bearer": []}, {}] if is_keyless else [{"bearer": []}]
 
     def _resource(self) -> Resource | None:
         if self.view.serializer_class is None:

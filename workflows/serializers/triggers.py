@@ -1,5 +1,6 @@
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from craft.api.serializers import ModelSerializer, Serializer
@@ -8,16 +9,30 @@ from workflows.models.schedules import Misfire, Overlap
 from workflows.services.trigger_secrets import MAX_OVERLAP_SECONDS, OVERLAP_SECONDS
 from workflows.services.triggers import TYPES, check_trigger
 
+WEBHOOK = """`{"type": "webhook"}` takes:
+- `auth`: who may start it. `key` (the default): an API key. `secret`: also whoever sends the workflow's own secret in the header that `header` names (`X-Webhook-Secret`). `signature`: also whoever signs with that secret. `open`: anybody.
+- `preset`: whose signature it is: `standard` (standardwebhooks.com, the default), `github`, `stripe`.
+- `answer`: `accepted` (202 at once, the default), `last` (the output), `respond` (what the respond node says). `timeout_seconds`: how long the caller is kept waiting for the latter two, 0.1 to 60 (30).
+- `idempotency`: what names a call, so that its repetitions start nothing: `{"header": "X-Call-ID"}`, `{"expression": "{{ body.id }}"}` or null. A preset brings its sender's own.
+- `methods`: out of `GET`, `POST`, `PUT`, `PATCH`, `DELETE` (`["POST"]`)."""
+SCHEDULE = """`{"type": "schedule"}` takes `cron` (five fields, or a name such as `@daily`) or `every` (`30s`, `15m`, `2h`, `1d`); `{"type": "cron"}` takes `schedule` (five fields; daily at midnight where it says nothing). Both take:
+- `timezone` (`UTC`), `start_at`, `end_at`, `jitter_seconds` (0).
+- `misfire`: what becomes of times that were missed: `skip`, `last` (the default), `all`. `catch_up_seconds`: how old they may be (a year).
+- `overlap`: what happens while the execution before still runs: `allow` (the default), `skip`, `queue`, `cancel`."""
 
+
+@extend_schema_field(
+    {
+        "description": f"What starts it: a word (`webhook`, `cron`, `manual`, `api`), or an object with such a `type`.\n\n{WEBHOOK}\n\n{SCHEDULE}",
+        "example": {
+            "type": "cron",
+            "schedule": "*/5 * * * *",
+            "timezone": "Europe/Berlin",
+        },
+    }
+)
 class TriggerField(serializers.JSONField):
-    """What starts it: a word (`webhook`, `cron`, `manual`, `api`), or an object with such a `type`.
-
-    `{"type": "webhook"}` takes: `auth` (`key`: an API key, the default; `secret`: the workflow's own secret in the header that `header` names, `X-Webhook-Secret`; `signature`: signed with that secret; `open`: anybody), `preset` of a signature (`standard`, `github`, `stripe`),
-    `answer` (`accepted`: 202 at once, the default; `last`: the output; `respond`: what the respond node says), `timeout_seconds` for which an answer is waited for (30), `idempotency` (`{"header": "X-GitHub-Delivery"}`, `{"expression": "{{ body.id }}"}`, or null), and `methods` (`["POST"]`).
-
-    `{"type": "schedule"}` takes `cron` (five fields, or `@daily`) or `every` (`30s`, `15m`, `2h`, `1d`); `{"type": "cron"}` is the same with `schedule`. Both take `timezone` (`Europe/Berlin`), `start_at`, `end_at`, `jitter_seconds`,
-    `misfire` (`skip`, `last`, `all`: what becomes of missed times), `catch_up_seconds` (how old a missed time may be), and `overlap` (`allow`, `skip`, `queue`, `cancel`: what happens while the one before still runs).
-    """
+    """A word, or an object; `workflows.services.triggers` reads it."""
 
     def to_internal_value(self, data: Any) -> Any:
         faults = check_trigger(data)

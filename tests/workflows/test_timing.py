@@ -1,10 +1,13 @@
 """When schedules are due, reckoned without rows: patterns, intervals, the odd days of the year, jitter."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 
 from workflows.services.timing import (
     Timing,
@@ -13,6 +16,7 @@ from workflows.services.timing import (
     check_timezone,
     read_every,
 )
+from workflows.services.triggers import check_trigger
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
@@ -175,3 +179,13 @@ def test_jitter_is_the_same_whenever_it_is_reckoned_and_never_overtakes():
     assert len(set(delays)) > 100
     assert moments == sorted(moments)
     assert moments != [timing.moment_of(due, "wf_2") for due in due_times]
+
+
+def test_every_trigger_in_the_manual_can_be_read():
+    page = (settings.BASE_DIR / "docs/triggers.md").read_text(encoding="utf-8")
+    shown = [
+        json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    ]
+    assert len(shown) > 8
+    for trigger in shown:
+        assert check_trigger(trigger) == {}, trigger

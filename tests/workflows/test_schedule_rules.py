@@ -264,6 +264,19 @@ def test_a_clock_that_jumps_ahead_and_back_doubles_and_drops_nothing(
     assert len(set(fired())) == len(fired())
 
 
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue", "cancel"])
+def test_an_execution_does_not_give_way_to_itself_when_the_clock_jumps_back(
+    alice, overlap
+):
+    workflow = make(alice, overlap=overlap)
+    for moment in ("10:05", "10:04", "10:05"):
+        tick(f"2026-03-01T{moment}")
+    execution = Execution.unscoped.get()
+    assert execution.status == Status.PENDING
+    assert not Firing.objects.exists()
+    assert Schedule.objects.get(workflow=workflow).skipped_count == 0
+
+
 def test_a_clock_that_jumps_back_fires_nothing_twice(alice):
     make(alice)
     for minute in ("05", "10", "15", "05", "10", "15", "20"):

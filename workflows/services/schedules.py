@@ -207,11 +207,12 @@ def plan(
 
 def begin_each(schedule: Schedule, times: list[datetime], now: datetime) -> int:
     """As the rule for overlaps has it."""
+    if schedule.overlap == Overlap.ALLOW:
+        return start(schedule, times)
+    times = unfired(schedule, times)  # an execution gives way to another, not to itself
     if not times:
         return 0
     match schedule.overlap:
-        case Overlap.ALLOW:
-            return start(schedule, times)
         case Overlap.QUEUE:
             enqueue(schedule, times, now)
             return release(schedule)
@@ -237,13 +238,6 @@ def start(
 ) -> int:
     """Begin an execution for each due time that has none."""
     workflow = schedule.workflow
-    keys = {key_of(schedule, due): due for due in times}
-    own = Execution.objects.for_company(workflow.company)
-    known = set(
-        own.filter(idempotency_key__in=list(keys)).values_list(
-            "idempotency_key", flat=True
-        )
-    )
     new = [
         executions.build_execution(
             workflow=workflow,
@@ -255,16 +249,24 @@ def start(
                 "scheduled_at": as_text(due),
                 **({"backfill": True} if is_backfill else {}),
             },
-            idempotency_key=key,
+            idempotency_key=key_of(schedule, due),
         )
-        for key, due in keys.items()
-        if key not in known
+        for due in unfired(schedule, times)
     ]
     if new:
         executions.insert(new)
         executions.doorbell.ring_on_commit()
         schedule.last_execution = new[-1]
     return len(new)
+
+
+def unfired(schedule: Schedule, times: Sequence[datetime]) -> list[datetime]:
+    """Those that no execution began for."""
+    keys = {key_of(schedule, due): due for due in times}
+    own = Execution.objects.for_company(schedule.workflow.company)
+    fired = own.filter(idempotency_key__in=list(keys))
+    known = set(fired.values_list("idempotency_key", flat=True)) if keys else set()
+    return [due for key, due in keys.items() if key not in known]
 
 
 def as_text(moment: datetime) -> str:
@@ -394,13 +396,10 @@ def _enqueue_backfill(schedule: Schedule, times: list[datetime]) -> int:
         raise ConflictError(
             f"{len(waiting)} firings wait already, of at most {MOST_WAITING:,}. Wait until some have run, or take a smaller range."
         )
-    keys = {key_of(schedule, due): due for due in times if due not in waiting}
-    own = Execution.objects.for_company(schedule.workflow.company)
-    fired = own.filter(idempotency_key__in=list(keys))
-    for key in fired.values_list("idempotency_key", flat=True):
-        keys.pop(str(key), None)
     rows = [
-        Firing(schedule=schedule, due_at=due, is_backfill=True) for due in keys.values()
+        Firing(schedule=schedule, due_at=due, is_backfill=True)
+        for due in unfired(schedule, times)
+        if due not in waiting
     ]
     Firing.objects.bulk_create(rows)
     return len(rows)

@@ -185,7 +185,8 @@ class TriggerActions(CompanyViewSet):
 def shows_credentials(request: HttpRequest) -> bool:
     """What the API lets people in by. A sender's own `Authorization: Basic …` is none."""
     scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0]
-    return scheme.lower() == "bearer" or settings.SESSION_COOKIE_NAME in request.COOKIES
+    has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+    return scheme.lower() == "bearer" or (has_session and request.user.is_authenticated)
 
 
 def admit_stranger(request: HttpRequest, workflow_id: str) -> Workflow:

@@ -214,6 +214,18 @@ def test_a_key_starts_it_whatever_strangers_need(alice, bob, vera, charlie, alic
             assert send(client, workflow).status_code == status
 
 
+def test_a_browser_that_is_signed_in_is_a_stranger_unless_it_shows_its_csrf_token(
+    alice,
+):
+    browser = APIClient(enforce_csrf_checks=True, raise_request_exception=False)
+    browser.force_login(alice.user)
+    opened = make_workflow(alice, **DOUBLE, trigger=webhook(auth="open"))
+    assert send(browser, opened).status_code == 202
+    assert last().created_by is None
+    closed = make_workflow(alice, **DOUBLE, trigger="webhook")
+    assert send(browser, closed).status_code == 401
+
+
 def test_in_the_sandbox_strangers_start_what_is_in_the_sandbox(alice, stranger):
     sandbox = sandbox_of(alice.company)
     graph = {"nodes": [{"id": "call", "type": "http", "config": {"url": "https://example.com/"}}], "edges": []}  # fmt: skip

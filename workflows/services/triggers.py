@@ -90,6 +90,9 @@ class WebhookSettings:
         return is_accepted and self.methods == ("POST",)
 
 
+BY_A_WORD = WebhookSettings()
+
+
 @dataclass(frozen=True)
 class ScheduleSettings:
     timing: Timing
@@ -127,9 +130,11 @@ def check_trigger(trigger: Any) -> dict[str, str]:
 
 def webhook_settings(trigger: Any) -> WebhookSettings | None:
     """None for a workflow that is started in another way."""
+    if trigger == "webhook":
+        return BY_A_WORD
     if type_of(trigger) != "webhook":
         return None
-    return _read_webhook(_Reader(trigger if isinstance(trigger, dict) else {}))
+    return _read_webhook(_Reader(trigger))
 
 
 def schedule_settings(trigger: Any) -> ScheduleSettings | None:

@@ -15,7 +15,7 @@ def go_on_as_before(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('workflows', '0002_when_executions_were_asked_for'),
+        ('workflows', '0004_seen_keys'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

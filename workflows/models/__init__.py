@@ -1,8 +1,8 @@
 from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
-from workflows.models.seen import SeenKey
-from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.schedules import Firing, Schedule
+from workflows.models.seen import SeenKey
 from workflows.models.triggers import TriggerSecret
+from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.workflows import (
     Workflow,
     WorkflowQuerySet,

@@ -327,6 +327,7 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("agent", "execute"): [],
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
+    ("workflow", "execute_batch"): [],
     ("workflow", "trigger"): [],
     (
         "workflow",

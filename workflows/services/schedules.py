@@ -34,7 +34,7 @@ CLOCK_STEP = timedelta(seconds=2)
 """Clocks of two machines differ by less."""
 CHUNK = 500
 """Due times of one schedule that one transaction deals with."""
-PASS_SECONDS = 0.8
+PASS_SECONDS = 0.5
 """The next pass comes a second after this one began."""
 MOST_WAITING = 1_000
 """Due times of one schedule that wait for their turn."""

@@ -45,6 +45,7 @@ from workflows.serializers.triggers import (
     TriggerSecretSerializer,
 )
 from workflows.services import executions, trigger_secrets
+from workflows.services.lookups import find_for_stranger
 from workflows.services.signatures import has_token, is_signed
 from workflows.services.triggers import WebhookSettings, webhook_settings
 from workflows.views.executions import accepted
@@ -191,8 +192,7 @@ def shows_credentials(request: HttpRequest) -> bool:
 
 def admit_stranger(request: HttpRequest, workflow_id: str) -> Workflow:
     """Raises the same 401 for what is not there, what wants a key, what rests as a draft and a proof that is wrong: nobody learns which."""
-    found = Workflow.unscoped.select_related("company", "version", "trigger_secret")
-    workflow = found.filter(pk=workflow_id).first()
+    workflow = find_for_stranger(workflow_id)
     if not has_proof(request, workflow) or workflow is None:
         raise NotAuthenticated
     request.company = workflow.company  # type: ignore[attr-defined]  # as accounts.authentication sets it

@@ -59,6 +59,8 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     """For the OpenAPI document: the errors of an action beside those that follow from its method, path and level."""
     flat: ClassVar[frozenset[str]] = frozenset()
     """For the OpenAPI document: the actions that may answer with a `FlatResponse`."""
+    deletes: ClassVar[dict[str, str]] = {}
+    """For the OpenAPI document: the actions beside `destroy` that delete something, and what that is called."""
     keyless: ClassVar[frozenset[str]] = frozenset()
     """For the OpenAPI document: the actions that a caller may prove itself to in another way than by a key."""
     unheld: ClassVar[frozenset[str]] = frozenset()

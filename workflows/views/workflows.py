@@ -49,6 +49,7 @@ class WorkflowViewSet(TriggerActions, ScheduleActions, CompanyModelViewSet):
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
     access = {**MEMBERS_WRITE, "trigger": "write"}
+    deletes = {"delete_trigger_secret": "trigger secret"}
     keyless = frozenset({"trigger"})
     unheld = frozenset({"execute", "execute_batch", "trigger"})
     problems = {"trigger": (409,), "pause_schedule": (409,), "resume_schedule": (409,), "backfill_schedule": (409,)}  # fmt: skip

@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgres lint check fix format types imports openapi lock bench chaos web worker scheduler migrate shell clean setup setup-dev
+.PHONY: help run test test-sqlite test-postgres lint check fix format types imports openapi lock bench chaos fuzz web worker scheduler migrate shell clean setup setup-dev
 
 PORT ?= 8000
 export PORT
@@ -83,6 +83,9 @@ openapi: $(READY) ## Write the OpenAPI documents and the page of node types anew
 
 chaos: $(READY_DEV) ## Break everything for half an hour: 10,000 executions, 50 kills, Redis and PostgreSQL taken away; nothing may be lost or doubled (ARGS=--seed=N, --sqlite)
 	@env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m tests.durability.chaos $(ARGS)
+
+fuzz: $(READY_DEV) ## Ask the expressions 50,000 things that nobody would write: none may take long, need much, or reach anything (ARGS=--seed=N)
+	@$(BIN)/python -m tests.fuzz_expressions $(ARGS)
 
 bench: $(READY_DEV) ## Measure: executions and requests per second, latencies, memory, on SQLite and on PostgreSQL; and whether sign-in tells who exists
 	@env -u DATABASE_URL $(BIN)/python -m tests.bench

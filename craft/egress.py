@@ -21,13 +21,13 @@ import socket
 import ssl
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpcore2
@@ -38,6 +38,8 @@ from django.core.exceptions import ImproperlyConfigured
 from craft.exceptions import DomainError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HTTPS_PORTS = frozenset({443, 8443})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -814,6 +816,11 @@ def fetch_blocking(
         max_bytes=max_bytes,
         redirects=redirects,
     )
+    return run_blocking(call)
+
+
+def run_blocking(call: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives, for callers without an event loop."""
     return asyncio.run_coroutine_threadsafe(
         call, _background_loop(os.getpid())
     ).result()
@@ -824,9 +831,48 @@ def resolve_blocking(host: str, port: int) -> list[str]:
     if fault := _host_fault(host.lower()):
         raise EgressError(fault)
     _keep_inside(host.lower(), port)
-    call = resolve(host.lower(), port, _allowances())
-    addresses = asyncio.run_coroutine_threadsafe(call, _background_loop(os.getpid()))
-    return [str(address) for address in addresses.result()]
+    addresses = run_blocking(resolve(host.lower(), port, _allowances()))
+    return [str(address) for address in addresses]
+
+
+TLSError = ssl.SSLError
+
+
+def tls_context() -> ssl.SSLContext:
+    """For drivers that speak TLS by themselves: certificates are checked, as for every request."""
+    return _ssl_context()
+
+
+def connect_blocking(
+    host: str, port: int, *, timeout_seconds: float, with_tls: bool = False
+) -> socket.socket:
+    """For protocols that are not HTTP: a connection to one of the judged addresses of a host."""
+    addresses = resolve_blocking(host, port)[:MAX_ADDRESSES_DIALLED]
+    for place, address in enumerate(addresses, start=1):
+        try:
+            found = socket.create_connection((address, port), timeout_seconds)
+            break
+        except OSError:
+            if place == len(addresses):
+                raise
+    if not with_tls:
+        return found
+    try:
+        return tls_context().wrap_socket(found, server_hostname=host)
+    except BaseException:
+        found.close()
+        raise
+
+
+def refuse_unencrypted(host: str, port: int) -> None:
+    """Raise EgressError for a connection without TLS, unless the operator has excepted where it leads."""
+    allowances = _allowances()
+    for address in resolve_blocking(host, port):
+        literal = ipaddress.ip_address(address)
+        if not any(one.covers(host.lower(), literal, port) for one in allowances):
+            raise EgressError(
+                f"A connection to {host} without TLS is not allowed. Use TLS, {ASK_THE_OPERATOR}."
+            )
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):

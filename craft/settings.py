@@ -209,6 +209,9 @@ CRAFT_LIGHT_CALLS = [  # see craft/api/light.py
     "workflows.light.TRIGGER",
     "workflows.light.EXECUTE",
 ]
+CRAFT_CREDENTIAL_USES = [  # (credential) -> what names it, by their dotted paths
+    "workflows.services.credentials.uses_of",
+]
 CRAFT_WARM_UPS = [  # what a server process does once it answers, and before somebody waits for it
     "datasources.services.warm_up",
     "workflows.nodes.outside.warm_up",

@@ -1,1 +1,3 @@
-routes: list[tuple[str, type, str]] = []
+from integrations.views.credentials import CredentialViewSet
+
+routes = [("credentials", CredentialViewSet, "credential")]

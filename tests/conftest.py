@@ -59,6 +59,7 @@ SERVICE_FREE = tuple(
         "workflows/test_nodes",
         "workflows/test_nodes_code",
         "workflows/test_nodes_lists",
+        "workflows/test_nodes_outside",
         "workflows/test_nodes_texts",
         "workflows/test_nodes_values",
         "workflows/test_retry",

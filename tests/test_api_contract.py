@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
+from django.utils import timezone
 from pyotp import TOTP
 from rest_framework.test import APIClient
 
@@ -34,6 +35,7 @@ from craft.api.schema import DOCUMENTS, build_document
 from craft.api.viewsets import level_for
 from craft.events import Event, publish
 from datasources.models import DataSource, DataTable
+from integrations.services.credentials import create_credential
 from tests.conftest import StandingCast
 from tests.factories import (
     PASSWORD,
@@ -43,7 +45,7 @@ from tests.factories import (
     make_person,
     make_workflow,
 )
-from workflows.models import Approval, Execution, Workflow
+from workflows.models import Approval, Execution, Step, Workflow
 from workflows.services.executions import start_execution
 from workflows.services.trigger_secrets import change_secret
 from workflows.services.workflows import update_workflow
@@ -145,6 +147,16 @@ def make_data_source(person: Person) -> str:
     return source.pk
 
 
+def make_credential(person: Person) -> str:
+    return create_credential(
+        company=person.company,
+        user=person.user,
+        name=f"Credential {next(_addresses)}",
+        type="api_key",
+        value="a-secret-value",
+    ).pk
+
+
 def make_audit_entry(person: Person) -> str:
     publish(Event("thing.changed", person.company.pk, {"thing_id": "thing_1"}))
     return AuditEntry.objects.for_company(person.company).latest("pk").pk
@@ -176,6 +188,7 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "own-company": make_place,
     "invitation": make_invitation,
     "approval": make_approval,
+    "credential": make_credential,
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
@@ -217,6 +230,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("account", "change_profile"): {"full_name": "Changed"},
     ("account", "put_profile"): {"full_name": "Changed"},
     ("outlet", "create"): {"name": "New"},
+    ("credential", "create"): {
+        "name": "Slack Bot Token",
+        "type": "api_key",
+        "value": "xoxb-your-token",
+    },
+    ("credential", "update"): {"name": "Changed"},
+    ("credential", "partial_update"): {"value": "another-secret"},
     ("invitation", "create"): {"email": "new@example.com"},
     ("acceptance", "accept"): {"token": "none"},
     ("account", "switch"): {"company_id": 1_000_000},
@@ -225,9 +245,23 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 """For each basename and action that wants a body: one that passes."""
 
+
+def make_step(person: Person, execution_id: str) -> None:
+    place = Step.objects.filter(execution=execution_id).count()
+    Step.objects.create(
+        execution_id=execution_id,
+        node_id=f"n{place}",
+        position=place,
+        type="transform",
+        status="completed",
+        started_at=timezone.now(),
+    )
+
+
 CHILDREN: dict[tuple[str, str], Callable[[Person, str], Any]] = {
     ("workflow", "executions"): make_execution,
     ("workflow", "versions"): make_version,
+    ("execution", "steps"): make_step,
     ("agent", "executions"): make_agent_execution,
 }
 """For each nested list: adds a row to it."""
@@ -325,9 +359,9 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("company", "destroy"): [],  # tests/accounts/test_privacy.py
     ("acceptance", "accept"): [],  # by nothing; tests/accounts/test_invitations.py
     ("agent", "execute"): [],
+    ("workflow", "execute_batch"): [],
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
-    ("workflow", "execute_batch"): [],
     ("workflow", "trigger"): [],
     (
         "workflow",
@@ -335,6 +369,7 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ): [],  # of what was not paused; tests/workflows/test_schedules_api.py
     ("data-source", "query"): [],
     ("data-source", "test_connection"): [],
+    ("credential", "test"): [],
 }
 """The calls that are not a GET and leave another trace in the audit log than one entry: those that change nothing (runs and questions are none), and those
 that make several things at once."""

@@ -27,12 +27,14 @@ GROUPS: dict[str, dict[str, str]] = {
     "Workflows": {
         "workflows.workflow": "account_tree",
         "workflows.execution": "play_circle",
+        "workflows.approval": "how_to_reg",
     },
     "Agents": {
         "agents.agent": "smart_toy",
         "agents.agentexecution": "forum",
     },
     "Data": {"datasources.datasource": "database"},
+    "Outside": {"integrations.credential": "vpn_key"},
     "Billing": {
         "billing.subscription": "receipt_long",
         "billing.plan": "sell",

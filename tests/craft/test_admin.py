@@ -28,8 +28,9 @@ from craft.admin.shown import as_bytes, as_duration, as_json, as_moment, in_shor
 from craft.admin.writing import ConsoleFormSet, Writer
 from craft.fields import lowest_id, new_id
 from datasources.models import DataSource, DataTable
+from integrations.services.credentials import create_credential
 from tests.factories import PASSWORD, make_key, make_person, make_workflow
-from workflows.models import Execution, Step
+from workflows.models import Approval, Execution, Step
 from workflows.services import executions
 
 GRAPH = {
@@ -99,7 +100,22 @@ def make_rows(operator) -> None:
         status="failed",
         error={"code": "unavailable", "message": "No key."},
     )
+    Approval.unscoped.create(
+        company=person.company,
+        execution=Execution.unscoped.filter(company=person.company).first(),
+        node_id="ask",
+        slot="ask::1",
+        title="May it?",
+        people=[person.user.email],
+    )
     create_outlet(company=person.company, name="Dock")
+    create_credential(
+        company=person.company,
+        user=person.user,
+        name="Shop",
+        type="api_key",
+        value="a-secret-value",
+    )
     invite(
         company=person.company,
         user=person.user,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from integrations.models import TYPES, Opened
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import compile_value, render
 from workflows.engine.graph import GraphError, compile_graph
@@ -37,6 +38,8 @@ class NodeCall:
     execution_id: str = EXECUTION_ID
     scope: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    credentials: dict[str, Opened] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
 
     def signal(self, name: str) -> Signal | None:
         if name not in self.signals:
@@ -63,6 +66,16 @@ class NodeCall:
 
     def log(self, message: str, **data: Any) -> None:
         self.lines.append(message)
+
+    def credential(self, field: str = "credential") -> Opened | None:
+        word = self.config.get(field)
+        return self.credentials[word] if word else None
+
+    def hide(self, text: str) -> None:
+        self.hidden.append(text)
+
+    def redact(self, text: str) -> str:
+        return text
 
 
 def run(
@@ -117,3 +130,9 @@ def error_of(
     with pytest.raises(NodeError) as caught:
         run(type, config, input, **given)
     return caught.value
+
+
+def opened(type: str, **fields: Any) -> dict[str, Opened]:
+    """A credential named `account`, as `run(…, credentials=…)` takes it."""
+    known = {**TYPES[type].defaults, **fields}
+    return {"account": Opened("cred_1", "account", type, known, f"{type}:{fields}")}

@@ -128,7 +128,7 @@ def test_wcp_11_implicit_termination():
     assert run([says("a"), says("b"), says("c", "end")], SPLIT)[1].status == "completed"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_wcp_12_multiple_instances_without_synchronization(alice):
     inner = make_workflow(alice, nodes=[says("x")], edges=[])
     starts = node("go", "subworkflow", {"workflow": inner.pk, "wait": False})
@@ -161,7 +161,7 @@ def test_wcp_19_cancel_task():
     assert run(nodes, [edge("a", "b", "error")])[1].output == "timeout"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_wcp_20_cancel_case(alice):
     workflow = make_workflow(alice, nodes=[node("a", "wait", {"signal": "x"})], edges=[])  # fmt: skip
     execution = start(alice, workflow)
@@ -169,7 +169,7 @@ def test_wcp_20_cancel_case(alice):
     assert executions.cancel_execution(execution).status == "cancelled"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_wcp_22_recursion(alice):
     """The factorial, by a workflow that calls itself."""
     workflow = make_workflow(alice, nodes=[says("x")], edges=[])

@@ -10,7 +10,7 @@ from tests.workflows.test_executions import drain, start
 from workflows.models import Execution, SeenKey
 from workflows.services.seen import forget_expired
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 def deduping(person, **config):

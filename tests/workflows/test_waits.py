@@ -312,7 +312,7 @@ def calling(workflow, **config):
     )
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_subworkflow_is_an_execution_of_its_own_whose_output_goes_on(alice):
     inner = make_workflow(alice, **DOUBLE)
     execution = run(alice, make_workflow(alice, **calling(inner)))
@@ -323,7 +323,7 @@ def test_a_subworkflow_is_an_execution_of_its_own_whose_output_goes_on(alice):
     assert inner.usage_count == 1
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_subworkflow_that_fails_fails_its_step(alice):
     inner = make_workflow(alice, **graph(node("x", "transform", expression="{{ input.no }}")))  # fmt: skip
     execution = run(alice, make_workflow(alice, **calling(inner)))
@@ -334,7 +334,7 @@ def test_a_subworkflow_that_fails_fails_its_step(alice):
     assert execution.children.get().pk in execution.error["message"]
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_map_over_subworkflows(alice):
     inner = make_workflow(alice, **DOUBLE)
     outer = make_workflow(
@@ -351,7 +351,7 @@ def test_a_map_over_subworkflows(alice):
     assert execution.children.count() == 7
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_who_calls_itself_stops_at_the_eighth(alice):
     outer = make_workflow(alice, **DOUBLE)
     executions_before = Execution.unscoped.count()
@@ -363,7 +363,7 @@ def test_who_calls_itself_stops_at_the_eighth(alice):
     assert deepest.error["code"] == "too_deep"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_cancelling_it_stops_what_it_waits_for(alice):
     inner = make_workflow(alice, **PAID)
     execution = run(alice, make_workflow(alice, **calling(inner)))
@@ -373,7 +373,7 @@ def test_cancelling_it_stops_what_it_waits_for(alice):
     assert execution.children.get().status == "cancelled"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_one_that_is_not_waited_for_goes_its_own_way(alice):
     inner = make_workflow(alice, **PAID)
     execution = run(alice, make_workflow(alice, **calling(inner, wait=False)))
@@ -382,7 +382,7 @@ def test_one_that_is_not_waited_for_goes_its_own_way(alice):
     assert child.status == "waiting"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_another_companys_workflow_is_not_found(alice, charlie):
     theirs = make_workflow(charlie, **DOUBLE)
     execution = run(alice, make_workflow(alice, **calling(theirs)))

@@ -1,3 +1,3 @@
 """Workflows and executions as an operator sees them. `overview` is the console's first page."""
 
-from workflows.admin import executions, workflows  # noqa: F401  # they register themselves
+from workflows.admin import approvals, executions, workflows  # noqa: F401  # they register themselves

@@ -49,6 +49,8 @@ STARTED_BY = {
     "manual": "By hand",
     "webhook": "A webhook",
     "rerun": "Run again",
+    "batch": "A batch",
+    "subworkflow": "Another workflow",
 }
 
 

@@ -17,17 +17,19 @@ import asyncio
 import hashlib
 import json
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from craft.exceptions import DomainError
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
 from workflows.engine.retry import RetryPolicy
+from workflows.engine.secrets import Secrets
 from workflows.nodes.base import (
     Iterating,
     NodeError,
@@ -39,6 +41,9 @@ from workflows.nodes.base import (
     Turns,
     Waiting,
 )
+
+if TYPE_CHECKING:
+    from integrations.models import Opened
 
 logger = logging.getLogger("craft.engine")
 
@@ -110,6 +115,7 @@ class Job:
     signals: list[Signal] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What came for a step's opening, by the step's slot."""
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
 
 
 @dataclass(frozen=True)
@@ -287,6 +293,19 @@ class NodeCall:
 
     def log(self, message: str, **details: Any) -> None:
         self._run.log(self._step.node_id, message, **details)
+
+    def credential(self, field: str = "credential") -> Opened | None:
+        word = self.config.get(field)
+        if not word:
+            return None
+        types = self._node.node.config_schema["properties"][field]["x-credential"]
+        return self._run.job.secrets.credential(word, types)
+
+    def hide(self, text: str) -> None:
+        self._run.job.secrets.hide(text)
+
+    def redact(self, text: str) -> str:
+        return str(self._run.job.secrets.redact(text))
 
 
 class Run:
@@ -529,6 +548,7 @@ class Run:
             "execution": {"id": self.job.execution_id, "attempt": step.attempt},
             "workflow": self.job.workflow,
             "now": step.started_at.isoformat().replace("+00:00", "Z"),
+            "secrets": self.job.secrets.scope,
         }
         if scope.within is not None:
             names["item"], names["index"] = scope.item, scope.index
@@ -588,7 +608,10 @@ class Run:
                 ),
             )
         except Exception:
-            logger.exception("node %s of %s broke", node.id, self.job.execution_id)
+            told = self.job.secrets.redact(traceback.format_exc())
+            logger.error(
+                "node %s of %s broke\n%s", node.id, self.job.execution_id, told
+            )  # as text: it may hold a secret
             self._fail(
                 node,
                 step,
@@ -604,6 +627,7 @@ class Run:
     async def _call(
         self, node: GraphNode, step: StepRecord, scope: Scope, names: dict[str, Any]
     ) -> Outcome:
+        self.job.secrets.require(node.secrets)
         config = node.resolve(names)
         call = NodeCall(self, node, step, names, config, scope)
         key = self._cache_key(node, step, names, config)
@@ -616,6 +640,7 @@ class Run:
             outcome = await self._call_in_time(node, call)
         else:
             outcome = await node.node.run(call)
+        outcome = self.job.secrets.redact_outcome(outcome)
         if key is not None and node.cache and isinstance(outcome, Output):
             self.journal.remember(
                 key,
@@ -922,7 +947,8 @@ class Run:
     def _describe(
         self, node: GraphNode, error: NodeError | ExpressionError
     ) -> dict[str, Any]:
-        return {"code": error.code, "message": str(error), "node_id": node.id}
+        message = self.job.secrets.redact(str(error))
+        return {"code": error.code, "message": message, "node_id": node.id}
 
     def _close(
         self, step: StepRecord, status: str, error: dict[str, Any] | None = None
@@ -1013,6 +1039,7 @@ class Run:
                 "time": utcnow().isoformat().replace("+00:00", "Z"),
                 "level": level,
                 "node_id": node_id,
-                "message": message[:2_000],
+                "message": self.job.secrets.redact(message)[:2_000],
             }
-            self.logs.append(line | ({"details": details} if details else {}))
+            told = self.job.secrets.redact(details)
+            self.logs.append(line | ({"details": told} if told else {}))

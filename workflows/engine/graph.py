@@ -42,6 +42,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "GraphNode",
+    "SecretUse",
     "compile_graph",
     "compile_steps",
     "steps_to_graph",
@@ -72,6 +73,7 @@ MAX_SUGGESTIONS = 20
 ITEM, DONE = "item", "done"
 ANSWERING: Final = frozenset({"output", "respond"})
 NOT_WHILE_REPEATING: Final = ("retry", "cache")
+MISPLACED_SECRET: Final = "A secret can only stand in a field that is kept secret."  # noqa: S105  # a sentence
 
 _ID = re.compile(ID_PATTERN.rstrip("$"))
 _NODE_KEYS: Final = list(NODE_SCHEMA["properties"])
@@ -94,6 +96,18 @@ class Edge:
     source: str
     target: str
     handle: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretUse:
+    """Where a credential is named, by its name or id."""
+
+    path: str
+    name: str
+    field: str | None = None
+    """The one of its fields that is meant."""
+    types: tuple[str, ...] = ()
+    """The types that can be used there; none says all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +138,8 @@ class GraphNode:
     disabled: bool
     suspends: bool
     """It is pure, and works outside the loop."""
+    secrets: frozenset[str]
+    """The credentials that it names."""
     _resolvable: Value = field(repr=False)
     _raw: Mapping[str, Any] = field(repr=False)
 
@@ -150,6 +166,8 @@ class Graph:
     """Nothing in it waits or reaches outside: it can be run to its end at once."""
     keeps_steps: bool
     """Not where it is run on `craftai-1-fast` and can be run again: then of one that completes the result is kept, and how many steps it took."""
+    secrets: tuple[SecretUse, ...] = ()
+    """Where it names credentials."""
 
 
 def compile_graph(
@@ -204,6 +222,7 @@ class _Draft:
     raw: dict[str, Any]
     references: list[tuple[str, Any, frozenset[tuple[str, ...]]]]
     """What refers to something: where it stands, itself, and what it refers to."""
+    secrets: list[SecretUse] = field(default_factory=list)
     resolvable: Value | None = None
     run_if: Value | None = None
     incoming: list[Edge] = field(default_factory=list)
@@ -353,9 +372,15 @@ class _Compiler:
             self._fault(path, "Must be an expression in {{ … }}, true or false.")
         elif isinstance(run_if, str | bool):
             draft.run_if = self._compiled(draft, run_if, path)
+            self._refuse_secrets(draft.run_if, path)
         cache = draft.given.get("cache")
         if isinstance(cache, dict) and "key" in cache:
-            self._compiled(draft, cache["key"], f"{draft.path}.cache.key")
+            path = f"{draft.path}.cache.key"
+            self._refuse_secrets(self._compiled(draft, cache["key"], path), path)
+
+    def _refuse_secrets(self, value: Value | None, path: str) -> None:
+        if value is not None and any(each[0] == "secrets" for each in value.references):
+            self._fault(path, MISPLACED_SECRET)
 
     def _read_model(self, draft: _Draft, node: Node) -> None:
         model = draft.given.get("model")
@@ -380,6 +405,7 @@ class _Compiler:
             else:
                 resolved[key] = value
         draft.resolvable = self._compiled_config(draft, node, resolved)
+        self._read_credential(draft, node)
         faults = self._config_faults(draft, node)
         for where, sentence in faults.items():
             self._fault(f"{path}.{where}" if where else path, sentence)
@@ -409,13 +435,37 @@ class _Compiler:
     def _check_secrets(self, draft: _Draft, node: Node, config: dict[str, Any]) -> None:
         properties = node.config_schema.get("properties", {})
         for key, value in config.items():
-            if not properties.get(key, {}).get("x-secret") and any(
-                path[0] == "secrets" for path in compile_value(value).references
-            ):
+            path = f"{draft.path}.config.{key}"
+            for where, text in _strings_in(value, path):
+                for reference in sorted(compile_value(text).references):
+                    if reference[0] != "secrets":
+                        continue
+                    if not properties.get(key, {}).get("x-secret"):
+                        self._fault(path, MISPLACED_SECRET)
+                    elif len(reference) < 2:
+                        self._fault(
+                            where,
+                            "Say which secret, as secrets.name: it has to be known beforehand.",
+                        )
+                    else:
+                        within = reference[2] if len(reference) > 2 else None
+                        draft.secrets.append(SecretUse(where, reference[1], within))
+
+    def _read_credential(self, draft: _Draft, node: Node) -> None:
+        """By the field that a node type marks with the types that it can use."""
+        properties = node.config_schema.get("properties", {})
+        for key, name in draft.config.items():
+            schema = properties.get(key, {})
+            if "x-credential" not in schema or not isinstance(name, str):
+                continue
+            path = f"{draft.path}.config.{key}"
+            if "{{" in name:
                 self._fault(
-                    f"{draft.path}.config.{key}",
-                    "A secret can only stand in a field that is kept secret.",
+                    path, "Name the credential itself: it has to be known beforehand."
                 )
+            elif name:
+                types = tuple(schema["x-credential"])
+                draft.secrets.append(SecretUse(path, name, types=types))
 
     def _check_raw(self, draft: _Draft, node: Node, key: str, value: Any) -> None:
         if node.config_schema.get("properties", {}).get(key, {}).get("x-literal"):
@@ -732,6 +782,7 @@ class _Compiler:
             may_open=any(node.node.opens for node in nodes.values()),
             is_instant=not effects and not waits,
             keeps_steps=effects or waits or not self._is_fast(order),
+            secrets=tuple(use for draft in order for use in draft.secrets),
         )
 
 
@@ -740,7 +791,7 @@ def _finished(draft: _Draft, body: tuple[str, ...]) -> GraphNode:
     node, resolvable = draft.node, draft.resolvable
     if node is None or resolvable is None:
         raise AssertionError(f"{draft.path} is at fault, and no fault was named")
-    retry = given.get("retry")
+    retry = given.get("retry", node.default_retry(draft.config))
     return GraphNode(
         id=draft.id,
         type=node.type,
@@ -764,6 +815,7 @@ def _finished(draft: _Draft, body: tuple[str, ...]) -> GraphNode:
         cache=given.get("cache"),
         disabled=given.get("disabled", False),
         suspends=node.effect == "pure" and node.suspends(draft.config),
+        secrets=frozenset(use.name for use in draft.secrets),
         _resolvable=resolvable,
         _raw=draft.raw,
     )

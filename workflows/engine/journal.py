@@ -15,11 +15,13 @@ from django.utils import timezone
 from craft import rows
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
+from integrations.services.credentials import open_credentials
 from workflows.engine import arrivals
 from workflows.engine.arrivals import Come
 from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
 from workflows.engine.graph import Graph, GraphError, compile_graph
+from workflows.engine.secrets import Secrets
 from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
 from workflows.models import Execution, Step, WorkflowVersion
 from workflows.nodes import NODES
@@ -113,7 +115,19 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
         wakes=execution.wakes,
         signals=come.signals,
         answers=come.answers,
+        secrets=secrets_of(execution),
     )
+
+
+def secrets_of(execution: Execution) -> Secrets:
+    """What its graph names, as it is now; a graph that names none costs no query."""
+    uses = graph_of(execution.version).secrets
+    if not uses:
+        return Secrets()
+    found = open_credentials(
+        company_id=execution.company_id, names={use.name for use in uses}
+    )
+    return Secrets(found.opened, found.faults)
 
 
 def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord]]:

@@ -1,4 +1,10 @@
-from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
+from workflows.models.executions import (
+    MOST_STEPS,
+    Execution,
+    ExecutionQuerySet,
+    Step,
+    StepStatus,
+)
 from workflows.models.schedules import Firing, Schedule
 from workflows.models.seen import SeenKey
 from workflows.models.triggers import TriggerSecret
@@ -14,6 +20,7 @@ from workflows.models.workflows import (
 )
 
 __all__ = [
+    "MOST_STEPS",
     "Approval",
     "ApprovalStatus",
     "Decision",

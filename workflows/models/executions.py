@@ -10,6 +10,9 @@ from craft.leases import LeasedModel, Status, lease_indexes
 from craft.models import CompanyModel, CompanyQuerySet, GuardedManager
 from workflows.models.workflows import Workflow, WorkflowVersion
 
+MOST_STEPS = 1_000
+"""An execution is shown with so many. One of a large `map` has more, and those are asked for by themselves."""
+
 
 class ExecutionQuerySet(CompanyQuerySet["Execution"]):
     pass
@@ -79,6 +82,10 @@ class Execution(CompanyModel, LeasedModel):
 
     def __str__(self) -> str:
         return self.pk
+
+    @property
+    def first_steps(self) -> list[Step]:
+        return list(self.steps.all()[:MOST_STEPS])
 
     @property
     def duration_ms(self) -> float | None:

@@ -9,6 +9,7 @@ from workflows.nodes.crypto import Crypto
 from workflows.nodes.datetime import Datetime
 from workflows.nodes.dedupe import Dedupe
 from workflows.nodes.delay import Delay
+from workflows.nodes.email import Email
 from workflows.nodes.filter import Filter
 from workflows.nodes.http import Http
 from workflows.nodes.input import Input
@@ -16,6 +17,7 @@ from workflows.nodes.limit import Limit
 from workflows.nodes.loop import Loop
 from workflows.nodes.map import Map
 from workflows.nodes.merge import Merge
+from workflows.nodes.notify import Notify
 from workflows.nodes.output import Output
 from workflows.nodes.parse import Parse
 from workflows.nodes.respond import Respond
@@ -57,6 +59,8 @@ NODES: dict[str, type[Node]] = {
     "approval": Approval,
     "subworkflow": Subworkflow,
     "http": Http,
+    "email": Email,
+    "notify": Notify,
     "store": Store,
     "output": Output,
     "respond": Respond,

@@ -24,7 +24,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from integrations.models import Opened
 
 Family = Literal[
     "input", "ai", "processing", "conditional", "flow", "integrations", "output"
@@ -183,6 +186,15 @@ class Call(Protocol):
     def log(self, message: str, **details: Any) -> None:
         """A line in the execution's log."""
 
+    def credential(self, field: str = "credential") -> Opened | None:
+        """The credential that this field of the config names, or None where it names none. The field is marked `x-credential` in the schema."""
+
+    def hide(self, text: str) -> None:
+        """Keep a text out of all that is written down of this run, such as a token that a credential was exchanged for."""
+
+    def redact(self, text: str) -> str:
+        """The text with stars for what is hidden: of use before it is cut, for half a secret is not known for one."""
+
 
 class Node:
     """The base of every node type. An instance holds no state: one serves all executions."""
@@ -192,7 +204,8 @@ class Node:
     summary: ClassVar[str]
     effect: ClassVar[Effect] = "pure"
     config_schema: ClassVar[dict[str, Any]]
-    """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is."""
+    """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is. A field marked
+    `x-secret` may name secrets; one marked `x-credential`, with a list of types, names a credential of one of them."""
     raw_fields: ClassVar[frozenset[str]] = frozenset()
     """Config keys that the node evaluates itself, such as conditions."""
     handles: ClassVar[tuple[str, ...]] = ("main",)
@@ -212,6 +225,10 @@ class Node:
     def check(self, config: dict[str, Any]) -> dict[str, str]:
         """Faults that a schema can't find, each by its path within the config. Called when a workflow is saved, after the schema has passed."""
         return {}
+
+    def default_retry(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """How it is tried again where its node says nothing of `retry`."""
+        return None
 
     def suspends(self, config: dict[str, Any]) -> bool:
         """Whether a pure node hands its work to a thread or a child process: it then runs beside the others, and has a time-out."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,10 @@ from uuid import uuid4
 from django.conf import settings
 
 from craft import egress
-from workflows.nodes import s3
+from craft.exceptions import DomainError
+from integrations.clients import http as requests
+from integrations.clients import s3
+from integrations.models import Opened
 from workflows.nodes.base import Call, Node, NodeError, Output
 from workflows.nodes.formats import EXTENSIONS, FORMATS, MEDIA_TYPES, write
 from workflows.nodes.http import HEADERS, expect, headers_of
@@ -54,6 +58,12 @@ class Store(Node):
                 "description": "For an https target.",
             },
             "headers": HEADERS | {"description": "For an https target."},
+            "credential": {
+                "type": "string",
+                "minLength": 1,
+                "x-credential": ["aws", *requests.TYPES],
+                "description": "A credential by its name or id: `aws` for an s3 target, which then goes to that account's buckets; for an https target as in `http`.",
+            },
         },
         "required": ["target"],
         "additionalProperties": False,
@@ -68,6 +78,8 @@ class Store(Node):
         target = config["target"]
         if is_expression(target):
             return {}
+        if target.startswith("file://") and "credential" in config:
+            return {"credential": "A file target takes none."}
         try:
             _scheme_of(target)
             if target.startswith("s3://"):
@@ -76,7 +88,7 @@ class Store(Node):
                 _folders(target)
             else:
                 egress.check_url(target)
-        except (NodeError, egress.EgressError) as error:
+        except (NodeError, DomainError) as error:
             return {"target": error.message}
         return {}
 
@@ -95,14 +107,22 @@ class Store(Node):
                     _write_file, call.company_id, _folders(target), name, content
                 )
             case "s3":
-                stored = await s3.put(
-                    _named(target, name), content, MEDIA_TYPES[format]
-                )
+                stored = await _put(call, _named(target, name), content, format)
             case _:
                 stored = await _send(
                     call, _named(target, name), content, MEDIA_TYPES[format]
                 )
         return Output({"stored": stored, "bytes": len(content)})
+
+
+def _credential(call: Call, types: Sequence[str]) -> Opened | None:
+    credential = call.credential()
+    if credential is not None and credential.type not in types:
+        raise NodeError(
+            f"'{credential.name}' is a credential of the type {credential.type}; this target takes {' or '.join(types)}.",
+            code="invalid_config",
+        )
+    return credential
 
 
 def _scheme_of(target: str) -> str:
@@ -129,20 +149,32 @@ def _named(target: str, name: str) -> str:
     return f"{target}{name}" if target.endswith("/") else target
 
 
+async def _put(call: Call, target: str, content: bytes, format: str) -> str:
+    credential = _credential(call, ["aws"])
+    try:
+        return await s3.put(target, content, MEDIA_TYPES[format], credential=credential)
+    except s3.StoreError as error:
+        raise NodeError(
+            error.message, code=error.code, retryable=error.status_code >= 500
+        ) from None
+
+
 async def _send(call: Call, url: str, content: bytes, media_type: str) -> str:
     headers = {
         "Content-Type": media_type,
         "Idempotency-Key": call.idempotency_key,
         **headers_of(call),
     }
-    answer = await egress.fetch(
+    answer = await requests.fetch(
+        _credential(call, requests.TYPES),
         choice(call, "method", ("PUT", "POST"), "PUT"),
         url,
         headers=headers,
+        hide=call.hide,
         content=content,
         timeout_seconds=TIMEOUT_SECONDS,
     )
-    expect(answer, [])
+    expect(call, answer, [])
     return url
 
 

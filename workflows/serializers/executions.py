@@ -4,6 +4,7 @@ from rest_framework import serializers
 
 from craft.api.serializers import ModelSerializer, Serializer
 from workflows.models import (
+    MOST_STEPS,
     Execution,
     Step,
 )
@@ -22,8 +23,10 @@ class StepSerializer(ModelSerializer):
 
     class Meta:
         model = Step
+        resource = "step"
         fields = [
             "node_id",
+            "iteration",
             "type",
             "name",
             "status",
@@ -85,7 +88,12 @@ class LogLineSerializer(Serializer):
 class ExecutionSerializer(ExecutionListSerializer):
     """One run of a workflow, with its steps and log."""
 
-    steps = StepSerializer(many=True, read_only=True)
+    steps = StepSerializer(
+        source="first_steps",
+        many=True,
+        read_only=True,
+        help_text=f"The first {MOST_STEPS:,} in the graph's order; `GET …/steps` lists all.",
+    )
     logs = LogLineSerializer(many=True, read_only=True)
 
     class Meta(ExecutionListSerializer.Meta):

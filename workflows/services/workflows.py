@@ -12,7 +12,9 @@ from craft.exceptions import InvalidError
 from workflows import events
 from workflows.engine.graph import GraphError, compile_graph, compile_steps
 from workflows.engine.journal import CATALOGUE
+from workflows.engine.steps import in_steps_words
 from workflows.models import Workflow, WorkflowStatus, WorkflowVersion
+from workflows.services.credentials import credential_faults
 from workflows.services.schedules import sync_schedule
 
 GRAPH_FIELDS = ("nodes", "edges", "variables", "steps", "output")
@@ -28,7 +30,7 @@ def create_workflow(*, company: Company, user: User | None, **fields: Any) -> Wo
             "Give steps, or nodes and edges, not both.",
             details={"steps": "A workflow is either a pipeline or a graph."},
         )
-    definition = check_definition(graph, is_pipeline=is_pipeline)
+    definition = check_definition(graph, is_pipeline=is_pipeline, company_id=company.pk)
     fields["status"] = check_status(fields.get("status"), is_pipeline=is_pipeline)
     workflow = Workflow(company=company, created_by=user, **fields)
     workflow.save(force_insert=True)
@@ -165,17 +167,28 @@ def changed_definition(workflow: Workflow, graph: dict[str, Any]) -> dict[str, A
             "edges": version.edges,
             "variables": version.variables,
         }
-    return check_definition({**before, **graph}, is_pipeline=workflow.is_pipeline)
+    return check_definition(
+        {**before, **graph},
+        is_pipeline=workflow.is_pipeline,
+        company_id=workflow.company_id,
+    )
 
 
-def check_definition(graph: dict[str, Any], *, is_pipeline: bool) -> dict[str, Any]:
-    """What a version keeps, compiled once to find its faults."""
+def check_definition(
+    graph: dict[str, Any], *, is_pipeline: bool, company_id: int
+) -> dict[str, Any]:
+    """What a version keeps, compiled once to find its faults; then it is asked whether the company has the credentials that it names."""
     output = graph.get("output") or ""
     variables = graph.get("variables") or {}
     try:
         if is_pipeline:
             steps = graph["steps"]
-            definition, _ = compile_steps(steps, output or None, variables, CATALOGUE)
+            definition, compiled = compile_steps(
+                steps, output or None, variables, CATALOGUE
+            )
+            faults = credential_faults(company_id, compiled)
+            if faults:
+                raise GraphError(in_steps_words(faults, definition, steps))
             return {**definition, "steps": steps, "output": output}
         if output:
             raise InvalidError(
@@ -184,7 +197,9 @@ def check_definition(graph: dict[str, Any], *, is_pipeline: bool) -> dict[str, A
             )
         nodes, edges = graph.get("nodes") or [], graph.get("edges") or []
         definition = {"nodes": nodes, "edges": edges, "variables": variables}
-        compile_graph(definition, CATALOGUE)
+        faults = credential_faults(company_id, compile_graph(definition, CATALOGUE))
+        if faults:
+            raise GraphError(faults)
         return {**definition, "steps": None, "output": ""}
     except GraphError as error:
         raise InvalidError(describe(error.faults), details=error.faults) from None

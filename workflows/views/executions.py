@@ -15,11 +15,12 @@ from craft.api.viewsets import (
 )
 from craft.leases import Status
 from workflows.filters import ExecutionFilter
-from workflows.models import Execution, Workflow
+from workflows.models import Execution, Step, Workflow
 from workflows.serializers.executions import (
     AcceptedSerializer,
     ExecutionListSerializer,
     ExecutionSerializer,
+    StepSerializer,
 )
 from workflows.serializers.waits import SignalSerializer
 from workflows.services import executions
@@ -40,11 +41,7 @@ class ExecutionViewSet(
 
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
-        return (
-            listed(queryset)
-            if self.action == "list"
-            else queryset.prefetch_related("steps")
-        )
+        return listed(queryset) if self.action == "list" else queryset
 
     def get_serializer_class(self) -> Any:
         return (
@@ -55,12 +52,20 @@ class ExecutionViewSet(
 
     def get_total(self, queryset: QuerySet[Execution]) -> int:
         """Executions grow without end: without a filter the workflows' own counts answer."""
-        if set(self.request.query_params) & set(ExecutionFilter.base_filters):
+        is_filtered = set(self.request.query_params) & set(ExecutionFilter.base_filters)
+        if self.action != "list" or is_filtered:
             return queryset.count()
         counted = Workflow.objects.for_company(
             credentials_of(self.request).company
         ).aggregate(total=Sum("usage_count"))
         return int(counted["total"] or 0)
+
+    @extend_schema(responses=StepSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None)
+    def steps(self, request: Request, pk: str) -> Response:
+        """All its steps, the newest first; those inside a `map` or `loop` by their `iteration`."""
+        rows = Step.objects.filter(execution=self.get_object())
+        return self.list_rows(rows, StepSerializer)
 
     @extend_schema(request=SignalSerializer, responses={202: SignalSerializer})
     @action(detail=True, methods=["post"])

@@ -47,6 +47,7 @@ from tests.factories import (
 )
 from workflows.models import Approval, Execution, Step, Workflow
 from workflows.services.executions import start_execution
+from workflows.services.trigger_secrets import change_secret
 from workflows.services.workflows import update_workflow
 
 pytestmark = pytest.mark.usefixtures("standing_cast")
@@ -65,6 +66,14 @@ def make_api_key(person: Person) -> str:
         by=Grantor(frozenset({"admin"})),
     )
     return new.api_key.pk
+
+
+def make_own_workflow(person: Person) -> str:
+    """One with all that routes below it ask for."""
+    rarely = {"type": "cron", "schedule": "@yearly"}
+    workflow = make_workflow(person, **GRAPH, trigger=rarely)
+    change_secret(workflow, user=person.user)
+    return workflow.pk
 
 
 def make_execution(person: Person, workflow_id: str | None = None) -> str:
@@ -169,7 +178,7 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "audit-entry": make_audit_entry,
     "session": lambda person: open_session(person.membership).session.pk,
     "api-key": make_api_key,
-    "workflow": lambda person: make_workflow(person, **GRAPH).pk,
+    "workflow": make_own_workflow,
     "execution": make_execution,
     "agent": make_agent,
     "data-source": make_data_source,
@@ -196,6 +205,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("agent", "partial_update"): {"name": "Changed"},
     ("workflow", "update"): {"name": "Changed"},
     ("workflow", "partial_update"): {"name": "Changed"},
+    ("workflow", "backfill_schedule"): {
+        "from": "2026-03-01T00:00:00Z",
+        "to": "2026-03-02T00:00:00Z",
+    },
     ("data-source", "update"): {"source_name": "Changed"},
     ("data-source", "partial_update"): {"source_name": "Changed"},
     ("auth", "register"): {
@@ -350,6 +363,10 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
     ("workflow", "trigger"): [],
+    (
+        "workflow",
+        "resume_schedule",
+    ): [],  # of what was not paused; tests/workflows/test_schedules_api.py
     ("data-source", "query"): [],
     ("data-source", "test_connection"): [],
     ("credential", "test"): [],

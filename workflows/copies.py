@@ -3,10 +3,12 @@ from workflows.models import (
     Approval,
     Decision,
     Execution,
+    Firing,
     Schedule,
     SeenKey,
     Signal,
     Step,
+    TriggerSecret,
     Workflow,
     WorkflowVersion,
 )
@@ -32,5 +34,9 @@ COPIES: Copies = {
     Schedule: LeftOut(
         "a copy fires by itself only once somebody has published it there",
         of="workflow__company",
+    ),
+    Firing: LeftOut("what waits to fire elsewhere", of="schedule__workflow__company"),
+    TriggerSecret: LeftOut(
+        "who knows it starts the live workflow, not its copy", of="workflow__company"
     ),
 }

@@ -13,9 +13,11 @@ from craft.api.light import LightCall, NotPlainError, as_response, plain_body
 from craft.api.limits import lets_in
 from craft.api.serializers import DateTimeField
 from workflows.models import Execution, Workflow
+from workflows.serializers.bodies import EXECUTION_HEADER, request_told
 from workflows.serializers.executions import FinishedSerializer
 from workflows.services import executions
 from workflows.services.lookups import find_workflow
+from workflows.services.triggers import webhook_settings
 
 PATH = "/(?:api/v1|api|v1)/workflows/([A-Za-z0-9_-]{1,64})/"
 INPUT_NAMES = ("input", "inputs")
@@ -27,7 +29,8 @@ def trigger(request: HttpRequest, found: re.Match[str]) -> HttpResponse | None:
     try:
         body = plain_body(request)
         caller, workflow = _who_starts_what(request, found[1])
-        if not workflow.is_live:
+        webhook = webhook_settings(workflow.trigger)
+        if not workflow.is_live or (webhook and not webhook.is_plain):
             return None
     except NotPlainError:
         return None
@@ -36,9 +39,11 @@ def trigger(request: HttpRequest, found: re.Match[str]) -> HttpResponse | None:
         company=caller.company,
         user=caller.user,
         input=body,
-        trigger={"type": "webhook"},
+        trigger=request_told(request, webhook) if webhook else {"type": "webhook"},
     )
-    return _accepted(request, execution)
+    answer = _accepted(request, execution)
+    answer[EXECUTION_HEADER] = execution.pk
+    return answer
 
 
 def execute(request: HttpRequest, found: re.Match[str]) -> HttpResponse | None:

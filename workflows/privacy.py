@@ -5,10 +5,12 @@ from workflows.models import (
     Approval,
     Decision,
     Execution,
+    Firing,
     Schedule,
     SeenKey,
     Signal,
     Step,
+    TriggerSecret,
     Workflow,
     WorkflowVersion,
 )
@@ -17,7 +19,6 @@ POLICIES: Policies = {
     Workflow: Unlinked(told=("id", "company_id", "name", "created_at")),
     WorkflowVersion: Unlinked(told=("id", "workflow_id", "number", "created_at")),
     Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
-    Schedule: Impersonal("when a workflow fires"),
     Signal: Unlinked(
         by=("sent_by",), told=("id", "execution_id", "name", "created_at")
     ),
@@ -27,5 +28,8 @@ POLICIES: Policies = {
         by=("user",),
         told=("id", "approval_id", "approves", "comment", "data", "created_at"),
     ),
+    Schedule: Unlinked(by=("paused_by",), told=("workflow_id", "paused_at")),
+    Firing: Impersonal("a due time that waits"),
+    TriggerSecret: Unlinked(told=("workflow_id", "created_at")),
     Step: Impersonal("what a node did, with the company's data"),
 }

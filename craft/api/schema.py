@@ -241,7 +241,10 @@ class ContractSchema(AutoSchema):
         return get_doc(action) or get_doc(type(self.view))
 
     def get_auth(self) -> list[Schema]:
-        return [] if self.view.level == "public" else [{"bearer": []}]
+        if self.view.level == "public":
+            return []
+        is_keyless = self.view.action in self.view.keyless
+        return [{"bearer": []}, {}] if is_keyless else [{"bearer": []}]
 
     def _resource(self) -> Resource | None:
         if self.view.serializer_class is None:
@@ -319,7 +322,7 @@ class ContractSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Any = "response") -> Schema:
         responses: Schema
-        if self.view.action == "destroy":
+        if self.view.action == "destroy" or self.view.action in self.view.deletes:
             responses = {"200": self._describe_deletion()}
         else:
             responses = super()._get_response_bodies(direction)
@@ -364,7 +367,8 @@ class ContractSchema(AutoSchema):
         return {"description": "Done; without an envelope.", "content": content}
 
     def _describe_deletion(self) -> Schema:
-        name = str(self.view.queryset.model._meta.verbose_name)
+        name = self.view.deletes.get(self.view.action, "")
+        name = name or str(self.view.queryset.model._meta.verbose_name)
         dressed = self.dialect.deleted(
             Deleted(id=TEXT, label=name[:1].upper() + name[1:])  # type: ignore[arg-type]
         )

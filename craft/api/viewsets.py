@@ -59,6 +59,10 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     """For the OpenAPI document: the errors of an action beside those that follow from its method, path and level."""
     flat: ClassVar[frozenset[str]] = frozenset()
     """For the OpenAPI document: the actions that may answer with a `FlatResponse`."""
+    deletes: ClassVar[dict[str, str]] = {}
+    """For the OpenAPI document: the actions beside `destroy` that delete something, and what that is called."""
+    keyless: ClassVar[frozenset[str]] = frozenset()
+    """For the OpenAPI document: the actions that a caller may prove itself to in another way than by a key."""
     unheld: ClassVar[frozenset[str]] = frozenset()
     """The POST actions that ask models, run workflows, read uploads, copy files or hash passwords: they must not stand in one transaction (`craft/api/idempotency.py`)."""
     lookup_value_regex = "[A-Za-z0-9_-]{1,64}"  # any other text is no id: a 404 before any database sees it

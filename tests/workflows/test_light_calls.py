@@ -18,7 +18,7 @@ GRAPH = {
     "edges": [{"source": "start", "target": "end"}],
 }
 BASES = ["/v1", "/api/v1", "/api"]
-OF_ITS_OWN = {"X-Request-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Content-Length"}  # fmt: skip
+OF_ITS_OWN = {"X-Request-ID", "X-Execution-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Content-Length"}  # fmt: skip
 MOMENTS = {
     "at",
     "time",
@@ -117,6 +117,29 @@ def test_a_plain_start_is_answered_as_by_the_view(
         assert getattr(first, field) == getattr(second, field), field
     workflow.refresh_from_db()
     assert workflow.usage_count == 2
+
+
+def test_a_webhook_keeps_the_same_of_a_call_either_way(taken, ways, alice):
+    for trigger, is_plain in (
+        ("webhook", True),
+        ({"type": "webhook", "auth": "secret", "header": "X-Own"}, True),
+        ({"type": "webhook", "answer": "last"}, False),
+        ({"type": "webhook", "methods": ["POST", "PUT"]}, False),
+        ({"type": "webhook", "preset": "stripe", "idempotency": None}, True),
+        ({"type": "webhook", "preset": "github"}, False),
+    ):
+        taken.clear()
+        workflow = make_workflow(alice, **GRAPH, trigger=trigger)
+        path = f"/v1/workflows/{workflow.pk}/trigger"
+        more = {"HTTP_X_OWN": "hidden", "HTTP_X_KIND": "ü".encode().decode("latin-1")}
+        short, long = (
+            way.post(path, {"a": "ü"}, format="json", **more) for way in ways
+        )
+        assert told(short) == told(long), trigger
+        assert [answer is not None for answer in taken] == [is_plain], trigger
+        first, second = workflow.executions.order_by("pk")
+        assert first.trigger == second.trigger
+        assert first.trigger["body"] == '{"a":"ü"}'
 
 
 ODD = [

@@ -45,6 +45,7 @@ LEAST_BAR = 0.6
 STARTED_BY = {
     "api": "A call to the API",
     "cron": "Its schedule",
+    "schedule": "Its schedule",
     "manual": "By hand",
     "webhook": "A webhook",
     "rerun": "Run again",

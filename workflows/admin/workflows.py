@@ -23,9 +23,20 @@ from workflows.admin.drawing import draw
 from workflows.admin.executions import STARTED_BY, recent_executions
 from workflows.models import Execution, Schedule, Workflow, WorkflowVersion
 from workflows.nodes import NODES
-from workflows.services.schedules import trigger_type
+from workflows.services.schedules import overview_of
+from workflows.services.triggers import (
+    schedule_settings,
+    trigger_type,
+    webhook_settings,
+)
 
 VERSIONS_SHOWN = 20
+STRANGERS = {
+    "key": "with a key",
+    "secret": "with a key or its secret",
+    "signature": "with a key or a signature",
+    "open": "open to everybody",
+}
 GRAPH = ("nodes", "edges", "variables", "steps")
 
 
@@ -60,7 +71,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Workflow | None:
         rows = self.get_queryset(request).select_related(
-            "company", "version", "created_by", "schedule"
+            "company", "version", "created_by", "schedule__paused_by"
         )
         return rows.filter(pk=object_id).first()
 
@@ -113,8 +124,9 @@ def page_of_workflow(workflow: Workflow) -> dict[str, Any]:
         "workflow": workflow,
         "title": workflow.name,
         "version": version,
-        "begins": STARTED_BY.get(trigger_type(workflow), trigger_type(workflow)),
+        "begins": begins_by(workflow),
         "schedule": schedule_of(workflow),
+        "paused_by": paused_by(workflow),
         "drawing": draw(nodes, edges),
         "nodes": table_of(nodes, edges),
         "versions": versions,
@@ -136,9 +148,23 @@ def all_of(workflow: Workflow) -> str:
     return list_of(Execution, workflow__id__exact=workflow.pk)
 
 
-def schedule_of(workflow: Workflow) -> Schedule | None:
-    found: Schedule | None = getattr(workflow, "schedule", None)
-    return found
+def begins_by(workflow: Workflow) -> str:
+    kind = trigger_type(workflow)
+    webhook = webhook_settings(workflow.trigger)
+    said = STARTED_BY.get(kind, kind)
+    return f"{said}, {STRANGERS[webhook.auth]}" if webhook else said
+
+
+def schedule_of(workflow: Workflow) -> dict[str, Any] | None:
+    if schedule_settings(workflow.trigger) is None:
+        return None
+    overview = overview_of(workflow)
+    return {**overview, "every_text": as_duration(overview["every_seconds"] * 1000)}
+
+
+def paused_by(workflow: Workflow) -> Any:
+    schedule: Schedule | None = getattr(workflow, "schedule", None)
+    return schedule.paused_by if schedule else None
 
 
 def table_of(

@@ -5,11 +5,11 @@ from workflows.models.executions import (
     Step,
     StepStatus,
 )
-from workflows.models.schedules import Schedule
+from workflows.models.schedules import Firing, Schedule
 from workflows.models.seen import SeenKey
+from workflows.models.triggers import TriggerSecret
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.workflows import (
-    PIPELINE_TRIGGERS,
     Workflow,
     WorkflowQuerySet,
     WorkflowRows,
@@ -21,17 +21,18 @@ from workflows.models.workflows import (
 
 __all__ = [
     "MOST_STEPS",
-    "PIPELINE_TRIGGERS",
     "Approval",
     "ApprovalStatus",
     "Decision",
     "Execution",
     "ExecutionQuerySet",
+    "Firing",
     "Schedule",
     "SeenKey",
     "Signal",
     "Step",
     "StepStatus",
+    "TriggerSecret",
     "Workflow",
     "WorkflowQuerySet",
     "WorkflowRows",

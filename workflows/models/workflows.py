@@ -12,8 +12,6 @@ from craft import stamps
 from craft.fields import IdField
 from craft.models import BaseModel, CompanyModel, CompanyQuerySet, GuardedManager
 
-PIPELINE_TRIGGERS = ("webhook", "cron", "manual", "api")
-
 
 class WorkflowStatus(models.TextChoices):
     DRAFT = "draft", "Draft"

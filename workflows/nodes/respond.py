@@ -13,9 +13,15 @@ OURS = frozenset(
     [
         *("connection", "content-length", "date", "keep-alive", "server", "set-cookie"),
         *("strict-transport-security", "te", "trailer", "transfer-encoding", "upgrade"),
-        *("x-request-id", "content-security-policy", "access-control-allow-origin"),
+        *("x-request-id", "content-security-policy", "x-content-type-options"),
+        *("proxy-authenticate", "proxy-connection", "www-authenticate", "set-cookie2"),
+        *("clear-site-data", "service-worker-allowed", "alt-svc", "nel", "report-to"),
+        *("reporting-endpoints", "x-sendfile", "x-execution-id", "vary", "allow"),
+        "idempotent-replayed",
     ]
 )
+OUR_BEGINNINGS = ("access-control-", "x-ratelimit-", "x-craft-", "x-accel-")
+"""Of headers that speak for this server to browsers, to callers, and to the proxy before it."""
 
 
 class Respond(Node):
@@ -65,7 +71,7 @@ class Respond(Node):
         return {
             f"headers.{name}": fault
             for name, value in headers.items()
-            if (fault := _fault(name, "" if is_expression(value) else value))
+            if (fault := header_fault(name, "" if is_expression(value) else value))
         }
 
     async def run(self, call: Call) -> Output:
@@ -75,17 +81,17 @@ class Respond(Node):
                 f"There may be {MAX_HEADERS} headers.", code="invalid_config"
             )
         for name, value in headers.items():
-            if fault := _fault(name, value):
+            if fault := header_fault(name, value):
                 raise NodeError(f"{name[:100]}: {fault}", code="invalid_config")
         status = number(call, "status", at_least=200, at_most=599, default=200)
         body = call.config.get("body", call.input)
         return Output({"status": int(status), "headers": headers, "body": body})
 
 
-def _fault(name: str, value: Any) -> str:
+def header_fault(name: str, value: Any) -> str:
     if not NAME.fullmatch(name):
         return "This is no name of a header."
-    if name.lower() in OURS:
+    if name.lower() in OURS or name.lower().startswith(OUR_BEGINNINGS):
         return "The server sets this header itself."
     if not isinstance(value, str) or not VALUE.fullmatch(value):
         return "A header is a text of one line, of at most 8,000 characters."

@@ -4,35 +4,12 @@ from rest_framework import serializers
 
 from craft.api.serializers import ModelSerializer, Serializer
 from workflows.models import (
-    PIPELINE_TRIGGERS,
     Workflow,
     WorkflowVersion,
 )
-from workflows.services.schedules import check_trigger
+from workflows.serializers.triggers import TriggerField
 
 MAX_TAGS = 50
-
-
-class TriggerField(serializers.JSONField):
-    """A word (`webhook`, `cron`, `manual`, `api`), or an object: `{"type": "cron", "schedule": "*/5 * * * *", "timezone": "Europe/Berlin"}`."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        kind = data.get("type") if isinstance(data, dict) else data
-        if kind not in PIPELINE_TRIGGERS:
-            raise serializers.ValidationError(
-                f"Must be one of: {', '.join(PIPELINE_TRIGGERS)}; or an object with such a type."
-            )
-        if isinstance(data, dict) and (
-            unknown := set(data) - {"type", "schedule", "timezone"}
-        ):
-            raise serializers.ValidationError(
-                dict.fromkeys(
-                    sorted(unknown),
-                    "Unknown field. Known are: type, schedule, timezone.",
-                )
-            )
-        check_trigger(data)
-        return data
 
 
 class ObjectField(serializers.JSONField):

@@ -80,12 +80,16 @@ def start_execution(**fields: Any) -> Execution:
     return execution
 
 
-def trigger_workflow(*, workflow: Workflow, **fields: Any) -> Execution:
-    """Raises NotPublishedError for a draft."""
+def trigger_workflow(
+    *, workflow: Workflow, wait_seconds: float = 0, **fields: Any
+) -> Execution:
+    """Start it, and wait for its end as long as is said. Raises NotPublishedError for a draft."""
     if not workflow.is_live:
         raise NotPublishedError(
             "This workflow is a draft. Publish it (PATCH status to published), or run it by execute."
         )
+    if wait_seconds:
+        return run_execution(timeout_seconds=wait_seconds, workflow=workflow, **fields)
     return start_execution(workflow=workflow, **fields)
 
 

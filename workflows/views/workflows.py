@@ -36,19 +36,23 @@ from workflows.serializers.workflows import (
 )
 from workflows.services import batches, executions, workflows
 from workflows.views.executions import accepted, batched, listed
+from workflows.views.schedules import ScheduleActions
+from workflows.views.triggers import TriggerActions
 
 LATENCY_SAMPLE = 1_000
 
 
-class WorkflowViewSet(CompanyModelViewSet):
+class WorkflowViewSet(TriggerActions, ScheduleActions, CompanyModelViewSet):
     """Workflows: pipelines of steps, and graphs of nodes and edges."""
 
     queryset = Workflow.objects.select_related("version")
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
-    access = MEMBERS_WRITE
-    unheld = frozenset({"execute", "execute_batch"})
-    problems = {"trigger": (409,)}
+    access = {**MEMBERS_WRITE, "trigger": "write"}
+    deletes = {"delete_trigger_secret": "trigger secret"}
+    keyless = frozenset({"trigger"})
+    unheld = frozenset({"execute", "execute_batch", "trigger"})
+    problems = {"trigger": (409,), "pause_schedule": (409,), "resume_schedule": (409,), "backfill_schedule": (409,)}  # fmt: skip
     flat = frozenset({"create"})
 
     def get_queryset(self) -> Any:
@@ -146,22 +150,6 @@ class WorkflowViewSet(CompanyModelViewSet):
             idempotency_key=key_for_work(request),
         )
         return batched(workflow, found)
-
-    @extend_schema(
-        request={"application/json": {}}, responses={202: AcceptedSerializer}
-    )
-    @action(detail=True, methods=["post"])
-    def trigger(self, request: Request, pk: str) -> Response:
-        """Start it with this body, any JSON, as its input. Only what is published, or a pipeline, can be triggered."""
-        caller = credentials_of(request)
-        execution = executions.trigger_workflow(
-            workflow=self.get_object(),
-            company=caller.company,
-            user=caller.user,
-            input=request.data,
-            trigger={"type": "webhook"},
-        )
-        return accepted(execution)
 
     @extend_schema(responses=ExecutionListSerializer(many=True))
     @action(

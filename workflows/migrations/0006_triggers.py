@@ -15,7 +15,7 @@ def go_on_as_before(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('workflows', '0004_seen_keys'),
+        ('workflows', '0005_usage'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -5,17 +5,26 @@ from workflows.models import (
     Approval,
     Decision,
     Execution,
+    GuestUse,
+    Rating,
     Schedule,
     SeenKey,
     Signal,
     Step,
     Workflow,
+    WorkflowTest,
     WorkflowVersion,
 )
 
 POLICIES: Policies = {
     Workflow: Unlinked(told=("id", "company_id", "name", "created_at")),
-    WorkflowVersion: Unlinked(told=("id", "workflow_id", "number", "created_at")),
+    WorkflowVersion: Unlinked(
+        by=("created_by", "published_by"),
+        told=("id", "workflow_id", "number", "created_at", "published_at"),
+    ),
+    WorkflowTest: Unlinked(told=("id", "workflow_id", "name", "created_at")),
+    Rating: Unlinked(told=("workflow_id", "stars", "created_at")),
+    GuestUse: Impersonal("how often a company ran another's workflow"),
     Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
     Schedule: Impersonal("when a workflow fires"),
     Signal: Unlinked(

@@ -1,6 +1,8 @@
 from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
+from workflows.models.library import GuestUse, Rating
 from workflows.models.schedules import Schedule
 from workflows.models.seen import SeenKey
+from workflows.models.tests import WorkflowTest
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.workflows import (
     PIPELINE_TRIGGERS,
@@ -20,6 +22,8 @@ __all__ = [
     "Decision",
     "Execution",
     "ExecutionQuerySet",
+    "GuestUse",
+    "Rating",
     "Schedule",
     "SeenKey",
     "Signal",
@@ -29,6 +33,7 @@ __all__ = [
     "WorkflowQuerySet",
     "WorkflowRows",
     "WorkflowStatus",
+    "WorkflowTest",
     "WorkflowVersion",
     "by_api",
     "workflow_subject",

@@ -79,9 +79,10 @@ def fire_due_schedules() -> int:
         due = Schedule.objects.select_for_update(skip_locked=True, of=("self",)).filter(
             next_at__lte=now
         )
-        for schedule in due.select_related("workflow__company", "workflow__version")[
-            :BATCH
-        ]:
+        of_workflow = ("company", "version", "published_version")
+        for schedule in due.select_related(
+            *(f"workflow__{name}" for name in of_workflow)
+        )[:BATCH]:
             fire(schedule, now)
             fired += 1
     return fired

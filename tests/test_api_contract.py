@@ -340,6 +340,7 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
     ("workflow", "trigger"): [],
+    ("workflow", "execute_batch"): [],
     ("workflow", "validate"): [],
     ("workflow-test", "run"): [],
     ("data-source", "query"): [],

@@ -21,7 +21,7 @@ from django.utils import timezone
 from pyotp import TOTP
 from rest_framework.test import APIClient
 
-from accounts.models import AuditEntry, Membership, Purpose
+from accounts.models import AuditEntry, Company, Membership, Purpose
 from accounts.services import mail, two_factor
 from accounts.services.companies import create_outlet
 from accounts.services.invitations import invite
@@ -47,8 +47,9 @@ from tests.factories import (
 )
 from workflows.models import Approval, Execution, Step, Workflow
 from workflows.services.executions import start_execution
+from workflows.services.tests import create_test
 from workflows.services.trigger_secrets import change_secret
-from workflows.services.workflows import update_workflow
+from workflows.services.workflows import create_workflow, update_workflow
 
 pytestmark = pytest.mark.usefixtures("standing_cast")
 
@@ -162,6 +163,21 @@ def make_audit_entry(person: Person) -> str:
     return AuditEntry.objects.for_company(person.company).latest("pk").pk
 
 
+def workflow_with_tests(company_id: int) -> str:
+    """The one whose tests are asked about."""
+    found = Workflow.unscoped.filter(company_id=company_id, name="Tested").first()
+    company = Company.objects.filter(pk=company_id).first()
+    if found is None and company is not None:
+        found = create_workflow(company=company, user=None, name="Tested", **GRAPH)
+    return found.pk if found else "none_01"
+
+
+def make_test(person: Person) -> str:
+    pk = workflow_with_tests(person.company.pk)
+    workflow = Workflow.objects.for_company(person.company).get(pk=pk)
+    return create_test(workflow=workflow, user=person.user, name="Kept").pk
+
+
 def make_approval(person: Person) -> str:
     execution = Execution.unscoped.get(pk=make_execution(person))
     Execution.unscoped.filter(pk=execution.pk).update(created_by=None)
@@ -180,6 +196,7 @@ ROWS: dict[str, Callable[[Person], str]] = {
     "api-key": make_api_key,
     "workflow": make_own_workflow,
     "execution": make_execution,
+    "workflow-test": make_test,
     "agent": make_agent,
     "data-source": make_data_source,
     "company": lambda person: str(person.company.pk),
@@ -192,7 +209,10 @@ ROWS: dict[str, Callable[[Person], str]] = {
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
-EVERYBODYS = {"model": "craftai-1"}
+PARTS = {"number": "1"}
+"""The other parts of paths, with one that is there in every row of ROWS."""
+
+EVERYBODYS = {"model": "craftai-1", "template": "lead-scoring"}
 """The basenames whose objects belong to no company, with the id of one."""
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
@@ -204,6 +224,11 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("api-key", "partial_update"): {"name": "Changed"},
     ("agent", "partial_update"): {"name": "Changed"},
     ("workflow", "update"): {"name": "Changed"},
+    ("workflow", "rate"): {"rating": 4},
+    ("workflow", "from_template"): {"template_id": "lead-scoring"},
+    ("workflow-test", "create"): {"name": "New"},
+    ("workflow-test", "update"): {"name": "Changed"},
+    ("workflow-test", "partial_update"): {"name": "Changed"},
     ("workflow", "partial_update"): {"name": "Changed"},
     ("workflow", "backfill_schedule"): {
         "from": "2026-03-01T00:00:00Z",
@@ -367,6 +392,8 @@ TRACES: dict[tuple[str, str], list[str]] = {
         "workflow",
         "resume_schedule",
     ): [],  # of what was not paused; tests/workflows/test_schedules_api.py
+    ("workflow", "validate"): [],
+    ("workflow-test", "run"): [],
     ("data-source", "query"): [],
     ("data-source", "test_connection"): [],
     ("credential", "test"): [],
@@ -436,14 +463,24 @@ class Call:
         schema = schemas.get(reference.rpartition("/")[2], {})
         return schema.get("additionalProperties") is False
 
+    @property
+    def parted(self) -> str:
+        path = self.template
+        for name, value in PARTS.items():
+            path = path.replace(f"{{{name}}}", value)
+        return path
+
     def path(self, pk: str = "none_01", client: Any = None) -> str:
         """Below `/companies/{company_id}`: of the company that calls."""
-        known = self.template.replace("{pk}", "").replace("{company_id}", "")
+        known = self.parted.replace("{pk}", "").replace("{company_id}", "")
+        known = known.replace("{workflow_id}", "")
         assert "{" not in known, (
             f"{self}: only {{pk}} and {{company_id}} are known to this test; teach it the other part of the path."
         )
         company_id = str(getattr(client, "company_id", 1))
-        path = self.template.replace("{company_id}", company_id)
+        path = self.parted.replace("{company_id}", company_id)
+        if "{workflow_id}" in path:
+            path = path.replace("{workflow_id}", workflow_with_tests(int(company_id)))
         return path.replace("{pk}", pk)
 
     def send(self, client: APIClient, pk: str = "none_01", **extra: Any) -> Any:
@@ -459,6 +496,8 @@ class Call:
 
     def own_id(self, person: Person) -> str:
         if not self.has_id:
+            if "{workflow_id}" in self.template:
+                workflow_with_tests(person.company.pk)
             return ""
         if self.basename in EVERYBODYS:
             return EVERYBODYS[self.basename]
@@ -985,10 +1024,11 @@ def test_a_change_leaves_one_entry_in_the_audit_log(call, by, alice):
 @each(call for call in CALLS if call.method != "GET" and call.level != "public")
 def test_what_is_refused_leaves_no_entry(call, by, alice):
     client = by(alice)
+    path = call.path(client=client)
     known = AuditEntry.unscoped.count()
     answer = client.generic_call(
         call.method,
-        call.path(client=client),
+        path,
         data="{",
         content_type="application/json",
     )

@@ -26,6 +26,7 @@ from tests.test_api_contract import (
     Client,
     caller,
     document,
+    workflow_with_tests,
 )
 from workflows.nodes import NODES
 
@@ -46,7 +47,7 @@ ANOTHERS, NOBODYS, OWN = "another's", "nobody's", "own"
 
 # --- Where ids are ---
 
-AN_ID = re.compile(r"(?:^|_)(?:ids?|sources?)$")
+AN_ID = re.compile(r"(?:^|_)(?:ids?|sources?|error_workflow)$")
 """Names of fields and parameters that hold the id of something."""
 
 REFERENCES: dict[tuple[str, str, str], str] = {
@@ -63,10 +64,16 @@ REFERENCES: dict[tuple[str, str, str], str] = {
     ("approval", "list", "execution_id"): "execution",
     ("execution", "list", "workflow_id"): "workflow",
     ("workflow", "executions", "workflow_id"): "workflow",
+    ("workflow", "create", "error_workflow"): "workflow",
+    ("workflow", "update", "error_workflow"): "workflow",
+    ("workflow", "partial_update", "error_workflow"): "workflow",
+    ("workflow-test", "run", "test_ids"): "workflow-test",
 }
 """For each id in a query or a body, whose basename it is: a factory of that name is in ROWS."""
 
-NO_REFERENCES: dict[str, str] = {}
+NO_REFERENCES: dict[str, str] = {
+    "template_id": "comes with the product, and is everybody's"
+}
 """Names that look like an id's and are none, each with what it is."""
 
 FILLED: dict[tuple[str, str], dict[str, Any]] = {
@@ -250,7 +257,9 @@ def ask(call: Call, place: Place, value: str, cast: Cast, kind: str) -> Any:
     if place.kind == "body":
         assert body is not None
         put(body, place.name, value)
-    path = call.template.replace("{company_id}", str(company_id)).replace("{pk}", pk)
+    path = call.parted.replace("{company_id}", str(company_id)).replace("{pk}", pk)
+    if "{workflow_id}" in path:
+        path = path.replace("{workflow_id}", workflow_with_tests(client.company_id))
     extra = {} if body is None else {"data": body, "format": "json"}
     return client.generic_call(call.method, path + query, **extra)
 

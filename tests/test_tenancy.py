@@ -44,6 +44,7 @@ UNSCOPED = {
     "workflows.engine.arrivals": "workers serve all companies",
     "workflows.engine.counts": "workers serve all companies",
     "workflows.engine.journal": "workers serve all companies",
+    "workflows.engine.sequels": "workers serve all companies",
     "workflows.services": "a workflow or execution locks its own row, by its own id",
 }
 """Who may go round the guard, and why. A module's name covers what is below it."""

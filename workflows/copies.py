@@ -4,12 +4,15 @@ from workflows.models import (
     Decision,
     Execution,
     Firing,
+    GuestUse,
+    Rating,
     Schedule,
     SeenKey,
     Signal,
     Step,
     TriggerSecret,
     Workflow,
+    WorkflowTest,
     WorkflowVersion,
 )
 from workflows.nodes.store import outputs_of
@@ -25,6 +28,9 @@ COPIES: Copies = {
         }
     ),
     WorkflowVersion: Copied(of="workflow__company"),
+    WorkflowTest: Copied(),
+    Rating: LeftOut("what was thought of a public workflow, which a copy is not"),
+    GuestUse: LeftOut("a count of executions that are left out themselves"),
     Execution: LeftOut("a record of what was run elsewhere", folder_of=outputs_of),
     Step: LeftOut("a part of that record", of="execution__company"),
     SeenKey: LeftOut("what was seen elsewhere"),

@@ -6,18 +6,27 @@ from workflows.models import (
     Decision,
     Execution,
     Firing,
+    GuestUse,
+    Rating,
     Schedule,
     SeenKey,
     Signal,
     Step,
     TriggerSecret,
     Workflow,
+    WorkflowTest,
     WorkflowVersion,
 )
 
 POLICIES: Policies = {
     Workflow: Unlinked(told=("id", "company_id", "name", "created_at")),
-    WorkflowVersion: Unlinked(told=("id", "workflow_id", "number", "created_at")),
+    WorkflowVersion: Unlinked(
+        by=("created_by", "published_by"),
+        told=("id", "workflow_id", "number", "created_at", "published_at"),
+    ),
+    WorkflowTest: Unlinked(told=("id", "workflow_id", "name", "created_at")),
+    Rating: Unlinked(told=("workflow_id", "stars", "created_at")),
+    GuestUse: Impersonal("how often a company ran another's workflow"),
     Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
     Signal: Unlinked(
         by=("sent_by",), told=("id", "execution_id", "name", "created_at")

@@ -3,10 +3,14 @@ from django.urls import path
 from craft.pages import SettingsPage
 from workflows.pages import approvals
 from workflows.views.executions import ExecutionViewSet
+from workflows.views.library import TemplateViewSet
+from workflows.views.tests import BELOW_WORKFLOW, WorkflowTestViewSet
 from workflows.views.waits import ApprovalViewSet
 from workflows.views.workflows import WorkflowViewSet
 
 routes = [
+    (f"{BELOW_WORKFLOW}/tests", WorkflowTestViewSet, "workflow-test"),
+    ("workflows/templates", TemplateViewSet, "template"),
     ("workflows", WorkflowViewSet, "workflow"),
     ("executions", ExecutionViewSet, "execution"),
     ("approvals", ApprovalViewSet, "approval"),

@@ -29,6 +29,7 @@ class NodeCall:
     attempt: int = 1
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     company_id: int = 1
+    is_dry: bool = False
     workflow_id: str = "wf_example"
     node_id: str = "node"
     depth: int = 0

@@ -316,9 +316,9 @@ def test_before_running_again_it_says_what_differs(console, alice):
     }
     execution = start(alice, CHAIN)
     drain()
-    update_workflow(execution.workflow, user=alice.user, **graph)
+    update_workflow(execution.workflow, user=alice.user, status="published", **graph)
     text = read(console, page(execution, "rerun"))
-    assert "It ran version 1; the workflow is at version 2 now" in text
+    assert "It ran version 1; version 2 is what runs now" in text
     assert "These nodes reach outside, and will again: Tell the desk." in text
 
 
@@ -368,3 +368,13 @@ def test_nothing_is_added_changed_or_deleted_by_hand(console, alice, model):
         url = reverse(f"admin:workflows_{model}_{action}", args=[pk])
         assert console.post(url, {"post": "yes"}).status_code == 403
     assert Execution.unscoped.filter(pk=execution.pk).exists()
+
+
+def test_a_workflows_page_tells_what_is_live_from_what_is_edited(console, alice):
+    notices = make_workflow(alice, name="Tell the desk", **CHAIN)
+    workflow = make_workflow(alice, error_workflow=notices, **CHAIN)
+    update_workflow(workflow, user=alice.user, variables={"a": 1})
+    url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    text = read(console, url)
+    assert "version 2, the newest; version 1 is live" in text
+    assert "Tell the desk" in text

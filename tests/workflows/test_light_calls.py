@@ -208,6 +208,8 @@ def test_a_change_counts_at_once(ways, alice):
         {"id": "end", "type": "transform", "config": {"set": {"b": 2}}},
     ]
     update_workflow(workflow, user=alice.user, nodes=changed)
+    assert run() == (200, {"a": 1, "b": 1}), "not before it is published"
+    update_workflow(workflow, user=alice.user, status="published")
     assert run() == (200, {"a": 1, "b": 2})
     update_workflow(workflow, user=alice.user, status="draft")
     assert ways[0].post(f"/v1/workflows/{workflow.pk}/trigger", {}, format="json").status_code == 409  # fmt: skip

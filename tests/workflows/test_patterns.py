@@ -182,7 +182,9 @@ def test_wcp_22_recursion(alice):
     ]  # fmt: skip
     edges = [edge("more", "self", "true"), edge("self", "times")]
     edges += [edge("more", "one", "false")]
-    workflow = update_workflow(workflow, user=None, nodes=nodes, edges=edges)
+    workflow = update_workflow(
+        workflow, user=None, nodes=nodes, edges=edges, status="published"
+    )
     execution = start(alice, workflow, input={"n": 5})
     drain()
     assert Execution.unscoped.get(pk=execution.pk).output == 120

@@ -355,7 +355,7 @@ def test_a_map_over_subworkflows(alice):
 def test_who_calls_itself_stops_at_the_eighth(alice):
     outer = make_workflow(alice, **DOUBLE)
     executions_before = Execution.unscoped.count()
-    outer = update_workflow(outer, user=None, **calling(outer))
+    outer = update_workflow(outer, user=None, status="published", **calling(outer))
     execution = run(alice, outer)
     assert execution.status == "failed"
     assert Execution.unscoped.count() - executions_before == 9

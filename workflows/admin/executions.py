@@ -163,7 +163,11 @@ class ExecutionAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Execution | None:
         rows = self.get_queryset(request).select_related(
-            "workflow__version", "company", "version", "created_by"
+            "workflow__version",
+            "workflow__published_version",
+            "company",
+            "version",
+            "created_by",
         )
         return rows.filter(pk=object_id).first()
 
@@ -263,7 +267,11 @@ class ExecutionAdmin(ReadOnlyAdmin):
     def _chosen(
         self, request: HttpRequest, queryset: QuerySet[Execution]
     ) -> list[Execution]:
-        chosen = list(queryset.select_related("workflow__version")[: MOST_AT_ONCE + 1])
+        chosen = list(
+            queryset.select_related("workflow__version", "workflow__published_version")[
+                : MOST_AT_ONCE + 1
+            ]
+        )
         if len(chosen) <= MOST_AT_ONCE:
             return chosen
         self.message_user(
@@ -362,9 +370,9 @@ def counted(chosen: list[Execution]) -> str:
 def what_a_rerun_does(execution: Execution) -> Iterator[str]:
     workflow = execution.workflow
     yield "A new execution starts with the same input; this one stays as it is."
-    now = workflow.version
+    now = workflow.live_version
     if now is not None and now.pk != execution.version_id:
-        yield f"It ran version {execution.version.number}; the workflow is at version {now.number} now, and that is what runs."
+        yield f"It ran version {execution.version.number}; version {now.number} is what runs now."
     outside = [
         str(node.get("name") or node["id"])
         for node in (now.nodes if now else [])

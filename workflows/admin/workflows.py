@@ -21,7 +21,13 @@ from craft.admin.shown import (
 )
 from workflows.admin.drawing import draw
 from workflows.admin.executions import STARTED_BY, recent_executions
-from workflows.models import Execution, Schedule, Workflow, WorkflowVersion
+from workflows.models import (
+    Execution,
+    Schedule,
+    Workflow,
+    WorkflowTest,
+    WorkflowVersion,
+)
 from workflows.nodes import NODES
 from workflows.services.schedules import overview_of
 from workflows.services.triggers import (
@@ -71,7 +77,12 @@ class WorkflowAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Workflow | None:
         rows = self.get_queryset(request).select_related(
-            "company", "version", "created_by", "schedule__paused_by"
+            "company",
+            "version",
+            "published_version",
+            "error_workflow",
+            "created_by",
+            "schedule__paused_by",
         )
         return rows.filter(pk=object_id).first()
 
@@ -130,6 +141,8 @@ def page_of_workflow(workflow: Workflow) -> dict[str, Any]:
         "drawing": draw(nodes, edges),
         "nodes": table_of(nodes, edges),
         "versions": versions,
+        "live": workflow.live_version if workflow.is_live else None,
+        "tests": WorkflowTest.unscoped.filter(workflow=workflow).count(),
         "executions": recent_executions(workflow=workflow),
         "figures": [
             ("Executions", workflow.usage_count, all_of(workflow)),

@@ -19,6 +19,7 @@ from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status
 from workflows.engine.counts import count_usage
 from workflows.engine.executor import StepRecord
+from workflows.engine.sequels import after_error
 from workflows.events import APPROVAL_REQUESTED
 from workflows.models import Approval, ApprovalStatus, Decision, Execution, Signal
 from workflows.nodes import base
@@ -154,6 +155,7 @@ def _start_children(asked: Sequence[Asked]) -> None:
                     "type": "subworkflow",
                     "execution_id": parent.pk,
                     "node_id": step.node_id,
+                    **after_error(parent),
                 },
                 "next_attempt_at": timezone.now(),
                 **details,

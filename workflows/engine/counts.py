@@ -1,10 +1,11 @@
 """How often workflows were run, and for how long: kept with them, so that nobody has to count executions."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from django.db.models import F
 
-from workflows.models import Execution, Workflow
+from workflows.models import Execution, GuestUse, Workflow
 
 
 def count_usage(executions: Sequence[Execution]) -> None:
@@ -12,6 +13,23 @@ def count_usage(executions: Sequence[Execution]) -> None:
         Workflow.unscoped.filter(pk=workflow_id).update(
             usage_count=F("usage_count") + len(own)
         )
+    _count_guests(executions)
+
+
+def _count_guests(executions: Sequence[Execution]) -> None:
+    """Those that a company runs of another's public workflow. Its own count of executions can't know them."""
+    guests = Counter(
+        (execution.workflow_id, execution.company_id)
+        for execution in executions
+        if execution.parent_id is None  # others' workflows are run by people only
+        and execution.workflow.company_id != execution.company_id
+    )
+    for (workflow_id, company_id), number in sorted(guests.items()):
+        use, _ = GuestUse.unscoped.get_or_create(
+            workflow_id=workflow_id, company_id=company_id
+        )
+        counted = GuestUse.unscoped.filter(pk=use.pk)
+        counted.update(count=F("count") + number)
 
 
 def count_endings(executions: Sequence[Execution]) -> None:

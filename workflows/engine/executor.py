@@ -19,7 +19,7 @@ import json
 import logging
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -29,6 +29,7 @@ from workflows.engine import flights
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
+from workflows.engine.pins import handles_of, mocked_output, pinned_output
 from workflows.engine.retry import RetryPolicy
 from workflows.engine.secrets import Secrets
 from workflows.engine.usage import added, sum_of
@@ -111,6 +112,10 @@ class Job:
     workflow: dict[str, Any]
     logs: list[dict[str, Any]] = field(default_factory=list)
     is_test: bool = False
+    pins: Mapping[str, Any] = field(default_factory=dict)
+    """By node: what it is said to have put out, so that it does not run."""
+    is_dry: bool = False
+    """Nothing reaches outside, and nobody waits: effects give their type's example."""
     depth: int = 0
     """How many executions stand above it."""
     started_by: str | None = None
@@ -250,6 +255,7 @@ class NodeCall:
         self.input = step.input
         self.attempt = step.attempt
         self.started_at = step.started_at
+        self.is_dry = run.job.is_dry
         self.company_id = run.job.company_id
         self.execution_id = run.job.execution_id
         self.workflow_id = run.job.workflow["id"]
@@ -475,6 +481,9 @@ class Run:
         if step.error and step.wake_at and step.wake_at > utcnow():
             self._wait(node, step, scope, step.wake_at)  # what is due is another branch
             return
+        if node.id in self.job.pins:
+            self._pin(node, step, scope)
+            return
         names = self._names_for(node, step, scope)
         try:
             if node.disabled or not self._is_wanted(node, names):
@@ -514,6 +523,13 @@ class Run:
             iteration=scope.iteration,
         )
         return step
+
+    def _pin(self, node: GraphNode, step: StepRecord, scope: Scope) -> None:
+        pinned = pinned_output(node, self.job.pins[node.id])
+        step.output, step.handles = pinned.value, list(pinned.handles)
+        self._close(step, "completed")
+        self.unsaved.append(step)
+        self._settle(node, step, scope)
 
     def inputs_of(self, node: GraphNode, scope: Scope) -> dict[str, Any]:
         """What each edge brought that the node was begun on, by the node that it left."""
@@ -634,6 +650,8 @@ class Run:
     ) -> Outcome:
         self.job.secrets.require(node.secrets)
         config = node.resolve(names)
+        if self.job.is_dry and (node.node.effect != "pure" or node.node.opens):
+            return mocked_output(node)
         call = NodeCall(self, node, step, names, config, scope)
         if node.cache:
             return await self._call_once(node, step, names, call)
@@ -737,6 +755,9 @@ class Run:
                 self._settle(node, step, scope)
             case Iterating(turns):
                 await self._iterate(node, step, scope, turns)
+            case Waiting() if self.job.is_dry:
+                passed_on = Output(step.input, handles_of(node)[:1])
+                await self._apply(node, step, scope, passed_on)
             case Waiting(until, opening):
                 is_open = step.status == "waiting"
                 self._wait(node, step, scope, until)
@@ -759,7 +780,7 @@ class Run:
                 )
 
     async def _write_down(self, node: GraphNode, step: StepRecord) -> None:
-        if node.node.effect == "pure":
+        if node.node.effect == "pure" or self.job.is_dry:
             self.unsaved.append(step)
         else:
             await self._save(step, advanced=True)
@@ -951,6 +972,7 @@ class Run:
         """The node's policy, if it allows another attempt."""
         if (
             self.is_cancelled
+            or self.job.is_dry
             or node.retry is None
             or node.node.effect == "at_most_once"
         ):

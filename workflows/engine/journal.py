@@ -21,6 +21,7 @@ from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
 from workflows.engine.graph import Graph, GraphError, compile_graph
 from workflows.engine.secrets import Secrets
+from workflows.engine.sequels import after_failures
 from workflows.engine.usage import sum_of
 from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
 from workflows.models import Execution, Step, WorkflowVersion
@@ -176,12 +177,14 @@ def commit(writes: Sequence[Write]) -> list[bool]:
         ended = [write for write in kept if write.ending]
         for write in ended:
             _apply_ending(write, held)
+        sequels = after_failures([write.execution for write in ended])
         _insert_new([write for write in kept if write.is_new])
         _save_steps(kept)
         arrivals.exchange([(write.execution, write.steps) for write in kept])
         _publish_news(kept)
         _note_progress([write for write in kept if write.advanced and not write.ending])
         _save_endings(ended)
+        insert(sequels)
     return accepted
 
 
@@ -209,8 +212,13 @@ def _lock(writes: Iterable[Write]) -> dict[str, tuple[int, int]]:
 
 
 def _insert_new(writes: Sequence[Write]) -> None:
-    rows.insert([write.execution for write in writes])
-    count_usage([write.execution for write in writes])
+    insert([write.execution for write in writes])
+
+
+def insert(executions: Sequence[Execution]) -> None:
+    """In the caller's transaction."""
+    rows.insert(executions)
+    count_usage(executions)
 
 
 def _save_steps(writes: Iterable[Write]) -> None:
@@ -356,6 +364,7 @@ def end_unclaimed(
         )
         execution.refresh_from_db()
         _tell_of_endings([execution])
+        insert(after_failures([execution]))
     return True
 
 

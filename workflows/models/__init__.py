@@ -5,8 +5,10 @@ from workflows.models.executions import (
     Step,
     StepStatus,
 )
+from workflows.models.library import GuestUse, Rating
 from workflows.models.schedules import Firing, Schedule
 from workflows.models.seen import SeenKey
+from workflows.models.tests import WorkflowTest
 from workflows.models.triggers import TriggerSecret
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
 from workflows.models.workflows import (
@@ -27,6 +29,8 @@ __all__ = [
     "Execution",
     "ExecutionQuerySet",
     "Firing",
+    "GuestUse",
+    "Rating",
     "Schedule",
     "SeenKey",
     "Signal",
@@ -37,6 +41,7 @@ __all__ = [
     "WorkflowQuerySet",
     "WorkflowRows",
     "WorkflowStatus",
+    "WorkflowTest",
     "WorkflowVersion",
     "by_api",
     "workflow_subject",

@@ -72,6 +72,16 @@ class Workflow(stamps.StampedModel, CompanyModel):
         related_name="+",
         editable=False,
     )
+    published_version = models.ForeignKey(
+        "WorkflowVersion",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    error_workflow = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     usage_count = models.PositiveBigIntegerField(default=0, editable=False)
     ended_count = models.PositiveBigIntegerField(default=0, editable=False)
     ended_ms_total = models.FloatField(default=0, editable=False)
@@ -100,6 +110,17 @@ class Workflow(stamps.StampedModel, CompanyModel):
         return self.status in {WorkflowStatus.PUBLISHED, WorkflowStatus.ACTIVE}
 
     @property
+    def live_version(self) -> WorkflowVersion | None:
+        """What runs unless another is asked for: the published one; of a draft, the newest."""
+        is_newest = self.published_version_id in (None, self.version_id)
+        return self.version if is_newest else self.published_version
+
+    @property
+    def has_unpublished_changes(self) -> bool:
+        pinned = (None, self.version_id)
+        return self.is_live and self.published_version_id not in pinned
+
+    @property
     def endpoint(self) -> str:
         return f"{settings.PUBLIC_URL}/v1/workflows/{self.pk}/trigger"
 
@@ -119,7 +140,7 @@ class Workflow(stamps.StampedModel, CompanyModel):
 
 
 class WorkflowVersion(BaseModel):
-    """What a workflow does, from one change to the next. Never changed: an execution goes on with the version that it began with."""
+    """What a workflow does, from one change to the next. Never changed, but for what is said about it: an execution goes on with the version that it began with."""
 
     id = models.BigAutoField(primary_key=True)
     workflow = models.ForeignKey(
@@ -132,6 +153,12 @@ class WorkflowVersion(BaseModel):
     steps = models.JSONField(null=True)
     output = models.CharField(max_length=2000, blank=True, default="")
     created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    name = models.CharField(max_length=100, blank=True, default="")
+    note = models.TextField(blank=True, default="", max_length=2_000)
+    published_at = models.DateTimeField(null=True)
+    published_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
 

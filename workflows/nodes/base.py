@@ -160,6 +160,8 @@ class Call(Protocol):
     attempt: int
     started_at: datetime
     """When this node was first begun in this execution, before any restart."""
+    is_dry: bool
+    """Nothing may be left behind, not even in rows of our own."""
     company_id: int
     execution_id: str
     workflow_id: str

@@ -97,7 +97,7 @@ class Dedupe(Node):
                 seen.add(key)
                 kept.append(item)
                 keys.append(key)
-        if "remember_seconds" in call.config:
+        if "remember_seconds" in call.config and not call.is_dry:
             new = await _never_seen(call, keys)
             kept = [item for item, is_new in zip(kept, new, strict=True) if is_new]
         return Output(kept[::-1] if is_last else kept)

@@ -122,13 +122,14 @@ def _find(company_id: int, workflow_id: str, number: int | None) -> WorkflowVers
     """In a thread of its own, whose connection is given back."""
     try:
         own = Workflow.objects.for_company(company_id)
-        workflow = own.select_related("version").filter(pk=workflow_id).first()
-        if workflow is None or workflow.version is None:
+        found = own.select_related("version", "published_version")
+        workflow = found.filter(pk=workflow_id).first()
+        if workflow is None or workflow.live_version is None:
             raise NodeError(
                 f"There is no workflow {workflow_id[:64]!r}.", code="invalid_config"
             )
         if number is None:
-            return workflow.version
+            return workflow.live_version
         version = workflow.versions.filter(number=number).first()
         if version is None:
             raise NodeError(

@@ -8,6 +8,7 @@ from workflows.models import (
     Execution,
     Step,
 )
+from workflows.serializers.versions import VersionField
 from workflows.services.batches import MAX_INPUTS
 
 
@@ -169,6 +170,10 @@ class ExecuteSerializer(Serializer):
         ["sync", "async"],
         required=False,
         help_text="`sync` waits for the end, `async` answers at once.",
+    )
+    version = VersionField(
+        required=False,
+        help_text="What to run: the number of a version, `draft` for the newest, or `published`. Without it, what is live; of a draft, the newest.",
     )
     timeout_seconds = serializers.FloatField(
         required=False,

@@ -2,11 +2,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from craft.api.serializers import ModelSerializer, Serializer
-from workflows.models import (
-    Workflow,
-    WorkflowVersion,
-)
+from craft.api.serializers import CompanyRelatedField, ModelSerializer, Serializer
+from workflows.models import Workflow
 from workflows.serializers.triggers import TriggerField
 
 MAX_TAGS = 50
@@ -34,7 +31,26 @@ class WorkflowListSerializer(ModelSerializer):
 
     name = serializers.CharField(max_length=200)
     trigger = TriggerField(required=False)
-    version = serializers.IntegerField(source="version.number", read_only=True)
+    version = serializers.IntegerField(
+        source="version.number", read_only=True, help_text="The newest."
+    )
+    published_version = serializers.IntegerField(
+        source="published_version.number",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="The live one, which triggers and schedules start.",
+    )
+    has_unpublished_changes = serializers.BooleanField(
+        read_only=True,
+        help_text="Whether the newest version is not the live one.",
+    )
+    error_workflow = CompanyRelatedField(
+        queryset=Workflow.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="The workflow that is started when an execution of this one fails.",
+    )
     metrics = MetricsSerializer(read_only=True)
     tags = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=MAX_TAGS, required=False
@@ -64,11 +80,29 @@ class WorkflowListSerializer(ModelSerializer):
             "updated_at",
             "usage_count",
             "rating",
+            "rating_count",
             "version",
+            "published_version",
+            "has_unpublished_changes",
+            "error_workflow",
             "metrics",
             "endpoint",
         ]
-        read_only_fields = ["id", "usage_count", "created_at", "updated_at"]
+        read_only_fields = [
+            "id",
+            "usage_count",
+            "rating_count",
+            "created_at",
+            "updated_at",
+        ]
+
+    def to_representation(self, instance: Workflow) -> dict[str, Any]:
+        """Others see what is live of a public workflow, and nothing of how its owner works on it."""
+        caller = self.context.get("request")
+        if caller is None or instance.company_id == caller.company.pk:
+            return super().to_representation(instance)
+        instance.version = instance.live_version
+        return {**super().to_representation(instance), "error_workflow": None}
 
 
 class WorkflowSerializer(WorkflowListSerializer):
@@ -123,30 +157,6 @@ class WorkflowSerializer(WorkflowListSerializer):
                 )
             flat["edges"] = flat.pop("connections")
         return flat
-
-
-class WorkflowVersionSerializer(ModelSerializer):
-    """What a workflow did, from one change to the next."""
-
-    id = serializers.IntegerField(source="number", read_only=True)
-    version = serializers.IntegerField(source="number", read_only=True)
-    created_by = serializers.CharField(source="created_by_id", read_only=True)
-
-    class Meta:
-        model = WorkflowVersion
-        resource = "version"
-        fields = [
-            "id",
-            "version",
-            "nodes",
-            "edges",
-            "variables",
-            "steps",
-            "output",
-            "created_by",
-            "created_at",
-        ]
-        read_only_fields = fields
 
 
 class WorkflowMetricsSerializer(MetricsSerializer):

@@ -15,20 +15,19 @@ from django.db import (
     connection,
     transaction,
 )
+from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Company, User
-from craft import rows
 from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
 from workflows.engine import journal, slices
-from workflows.engine.counts import count_usage
 from workflows.engine.graph import Graph
 from workflows.events import EXECUTION_CANCEL_REQUESTED
-from workflows.models import Execution, Workflow
+from workflows.models import Execution, GuestUse, Workflow, WorkflowVersion
 
 MAX_BATCH = 64
 doorbell = Doorbell(tasks.run_due_executions.delay)
@@ -54,13 +53,17 @@ def build_execution(
     input: Any,
     trigger: dict[str, Any],
     idempotency_key: str | None = None,
+    version: WorkflowVersion | None = None,
 ) -> Execution:
+    """Of what is live, unless a version is given."""
+    version = version or workflow.live_version
+    is_draft = not workflow.is_live or version != workflow.live_version
     return Execution(
         company=company,
         workflow=workflow,
-        version=workflow.version,
+        version=version,
         created_by=user,
-        trigger={**trigger, "draft": True} if not workflow.is_live else trigger,
+        trigger={**trigger, "draft": True} if is_draft else trigger,
         input=input,
         idempotency_key=idempotency_key,
         next_attempt_at=timezone.now(),
@@ -86,7 +89,7 @@ def trigger_workflow(
     """Start it, and wait for its end as long as is said. Raises NotPublishedError for a draft."""
     if not workflow.is_live:
         raise NotPublishedError(
-            "This workflow is a draft. Publish it (PATCH status to published), or run it by execute."
+            "This workflow is a draft. Publish it, or run it by execute."
         )
     if wait_seconds:
         return run_execution(timeout_seconds=wait_seconds, workflow=workflow, **fields)
@@ -107,8 +110,7 @@ def _start_once(execution: Execution) -> Execution:
 
 def insert(executions: Sequence[Execution]) -> None:
     with transaction.atomic():
-        rows.insert(executions)
-        count_usage(executions)
+        journal.insert(executions)
 
 
 def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
@@ -157,6 +159,8 @@ def _run_inline(execution: Execution, timeout_seconds: float) -> Execution:
     if graph.is_instant:
         # Nothing outside is touched, so nobody misses it if this process dies before the one commit: the caller had no answer.
         journal.commit([slices.run_instantly(execution, graph, [], is_new=True)])
+        if execution.status == Status.FAILED and execution.workflow.error_workflow_id:
+            doorbell.ring()
         return execution
     insert([execution])
     until = time.monotonic() + timeout_seconds
@@ -279,6 +283,18 @@ def _has_ended(execution: Execution) -> bool:
     return execution.is_over or (
         execution.status in {Status.PENDING, Status.WAITING}
         and journal.end_unclaimed(execution, status=Status.CANCELLED)
+    )
+
+
+def count_executions(company: Company) -> int:
+    """How many a company has, by the counts that are kept: of its own workflows, without those that others run of them, and with those that it runs of others'."""
+    own = Workflow.objects.for_company(company).aggregate(sum=Sum("usage_count"))
+    lent = GuestUse.unscoped.filter(workflow__company=company).aggregate(
+        sum=Sum("count")
+    )
+    borrowed = GuestUse.objects.for_company(company).aggregate(sum=Sum("count"))
+    return int(
+        (own["sum"] or 0) - (lent["sum"] or 0) + (borrowed["sum"] or 0),
     )
 
 

@@ -126,7 +126,11 @@ def _fire_next(faulty: set[int]) -> int | None:
                     candidates.select_for_update(
                         skip_locked=True, no_key=True, of=("self", "workflow")
                     )
-                    .select_related("workflow__company", "workflow__version")
+                    .select_related(
+                        "workflow__company",
+                        "workflow__version",
+                        "workflow__published_version",
+                    )
                     .first()
                 )
                 if schedule is not None:
@@ -324,7 +328,9 @@ def schedule_of(workflow: Workflow) -> Schedule:
     Workflow.unscoped.select_for_update(no_key=True).get(pk=workflow.pk)
     schedule = (
         Schedule.objects.select_for_update(of=("self",))
-        .select_related("workflow__company", "workflow__version")
+        .select_related(
+            "workflow__company", "workflow__version", "workflow__published_version"
+        )
         .filter(workflow=workflow)
         .first()
     )

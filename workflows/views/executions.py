@@ -1,7 +1,7 @@
 from collections import Counter
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -55,10 +55,7 @@ class ExecutionViewSet(
         is_filtered = set(self.request.query_params) & set(ExecutionFilter.base_filters)
         if self.action != "list" or is_filtered:
             return queryset.count()
-        counted = Workflow.objects.for_company(
-            credentials_of(self.request).company
-        ).aggregate(total=Sum("usage_count"))
-        return int(counted["total"] or 0)
+        return executions.count_executions(credentials_of(self.request).company)
 
     @extend_schema(responses=StepSerializer(many=True))
     @action(detail=True, methods=["get"], filterset_class=None)

@@ -1,5 +1,5 @@
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -12,13 +12,15 @@ from craft.api.envelopes import FlatResponse, dialect_of
 from craft.api.idempotency import key_for_work
 from craft.api.viewsets import (
     MEMBERS_WRITE,
+    Access,
     CompanyModelViewSet,
     created,
 )
+from craft.exceptions import InvalidError
 from craft.leases import Status
 from workflows.engine.journal import CATALOGUE
 from workflows.filters import ExecutionFilter, WorkflowFilter
-from workflows.models import Execution, Workflow, WorkflowVersion
+from workflows.models import Execution, Workflow
 from workflows.serializers.executions import (
     AcceptedSerializer,
     BatchResultSerializer,
@@ -32,44 +34,68 @@ from workflows.serializers.workflows import (
     WorkflowListSerializer,
     WorkflowMetricsSerializer,
     WorkflowSerializer,
-    WorkflowVersionSerializer,
 )
-from workflows.services import batches, executions, workflows
+from workflows.services import batches, executions, versions, workflows
 from workflows.views.executions import accepted, batched, listed
+from workflows.views.library import LibraryActions
 from workflows.views.schedules import ScheduleActions
 from workflows.views.triggers import TriggerActions
+from workflows.views.validation import ValidationActions
+from workflows.views.versions import VersionActions
 
 LATENCY_SAMPLE = 1_000
+OPEN = frozenset({"execute", "copy", "rate"})
+"""What everybody may do with a workflow that its owner made public."""
 
 
-class WorkflowViewSet(TriggerActions, ScheduleActions, CompanyModelViewSet):
+class WorkflowViewSet(
+    TriggerActions,
+    ScheduleActions,
+    VersionActions,
+    LibraryActions,
+    ValidationActions,
+    CompanyModelViewSet,
+):
     """Workflows: pipelines of steps, and graphs of nodes and edges."""
 
-    queryset = Workflow.objects.select_related("version")
+    queryset = Workflow.objects.select_related("version", "published_version")
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
-    access = {**MEMBERS_WRITE, "trigger": "write"}
+    access: ClassVar[Access] = {
+        **MEMBERS_WRITE,
+        "trigger": "write",
+        "validate": "read",
+    }
     deletes = {"delete_trigger_secret": "trigger secret"}
     keyless = frozenset({"trigger"})
-    unheld = frozenset({"execute", "execute_batch", "trigger"})
-    problems = {"trigger": (409,), "pause_schedule": (409,), "resume_schedule": (409,), "backfill_schedule": (409,)}  # fmt: skip
+    unheld = frozenset({"execute", "execute_batch", "publish", "trigger"})
+    problems = {
+        "trigger": (409,),
+        "execute": (409,),
+        "update": (409,),
+        "partial_update": (409,),
+        "publish": (409,),
+        "unpublish": (409,),
+        "pause_schedule": (409,),
+        "resume_schedule": (409,),
+        "backfill_schedule": (409,),
+    }
     flat = frozenset({"create"})
 
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
-        if (
-            self.action in {"list", "retrieve"}
-            and self.request.query_params.get("public", "").lower() == "true"
-        ):
+        asks = self.request.query_params.get("public", "").lower() == "true"
+        if self.action in OPEN or (asks and self.action in {"list", "retrieve"}):
             queryset = Workflow.objects.readable_by(
                 credentials_of(self.request).company
-            )
+            ).select_related("version", "published_version")
         if self.action == "list":
             queryset = queryset.defer(
-                "version__nodes",
-                "version__edges",
-                "version__variables",
-                "version__steps",
+                *(
+                    f"{version}__{name}"
+                    for version in ("version", "published_version")
+                    for name in ("nodes", "edges", "variables", "steps")
+                )
             )
         return queryset
 
@@ -109,15 +135,17 @@ class WorkflowViewSet(TriggerActions, ScheduleActions, CompanyModelViewSet):
     )
     @action(detail=True, methods=["post"])
     def execute(self, request: Request, pk: str) -> Response:
-        """Run it with this input. A draft runs too. `sync` answers with the finished execution, or with what is known when the time runs out."""
+        """Run it with this input: what is live of it, or the version that you name. A draft runs too. `sync` answers with the finished execution, or with what is known when the time runs out."""
         caller, asked = credentials_of(request), self.read(ExecuteSerializer)
         runs_inline = (
             asked["mode"] == "sync"
             if "mode" in asked
             else dialect_of(request).runs_inline
         )
+        workflow = self.get_object()
         fields = {
-            "workflow": self.get_object(),
+            "workflow": workflow,
+            "version": self.version_asked_for(workflow, asked.get("version")),
             "company": caller.company,
             "user": caller.user,
             "input": asked["input"],
@@ -131,6 +159,18 @@ class WorkflowViewSet(TriggerActions, ScheduleActions, CompanyModelViewSet):
         )
         code = status.HTTP_200_OK if execution.is_over else status.HTTP_202_ACCEPTED
         return Response(FinishedSerializer(execution).data, status=code)
+
+    def version_asked_for(self, workflow: Workflow, asked: Any) -> Any:
+        """None for what is live."""
+        if asked is None:
+            return None
+        is_own = workflow.company_id == credentials_of(self.request).company.pk
+        if not is_own and asked != "published":
+            raise InvalidError(
+                "Of another company's workflow you can run what is live.",
+                details={"version": "Must be published."},
+            )
+        return versions.find_version(workflow, asked)
 
     @extend_schema(
         request=BatchSerializer,
@@ -164,13 +204,6 @@ class WorkflowViewSet(TriggerActions, ScheduleActions, CompanyModelViewSet):
         company = credentials_of(request).company
         found = Execution.objects.for_company(company).filter(workflow=workflow)
         return self.list_rows(listed(found), ExecutionListSerializer, ExecutionFilter)
-
-    @extend_schema(responses=WorkflowVersionSerializer(many=True))
-    @action(detail=True, methods=["get"], filterset_class=None)
-    def versions(self, request: Request, pk: str) -> Response:
-        """What it did, change by change, newest first."""
-        rows = WorkflowVersion.objects.filter(workflow=self.get_object())
-        return self.list_rows(rows, WorkflowVersionSerializer)
 
     @extend_schema(responses=WorkflowMetricsSerializer)
     @action(detail=True, methods=["get"])

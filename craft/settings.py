@@ -330,6 +330,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SANDBOX_JOBS = env.int(
     "CRAFT_SANDBOX_JOBS", default=max(2, os.cpu_count() or 2)
 )  # children at once, per process
+EVENT_STREAM_SECONDS = env.float("CRAFT_EVENT_STREAM_SECONDS", default=300.0)
 UPLOAD_MAX_BYTES = env.int("CRAFT_UPLOAD_MAX_BYTES", default=100 * 1024 * 1024)
 
 SPECTACULAR_SETTINGS = {

@@ -170,12 +170,17 @@ ROWS: dict[str, Callable[[Person], str]] = {
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
+PARTS = {"node_id": "start"}
+"""The other parts of paths, with one that is there in every row of ROWS."""
+
 EVERYBODYS = {"model": "craftai-1"}
 """The basenames whose objects belong to no company, with the id of one."""
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("api-key", "create"): {"name": "New", "permissions": ["admin"]},
     ("workflow", "create"): {"name": "New", **GRAPH},
+    ("execution", "fork"): {"node_id": "start", "output": 1},
+    ("execution", "partial_update"): {"labels": {"customer": "42"}},
     ("agent", "create"): {"name": "New", "type": "support"},
     ("agent", "update"): {"name": "Changed"},
     ("api-key", "update"): {"name": "Changed"},
@@ -315,6 +320,9 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ("agent", "preview_test"): [],
     ("workflow", "execute"): [],
     ("workflow", "trigger"): [],
+    ("workflow", "run_node"): [],
+    ("execution", "rerun"): [],
+    ("execution", "fork"): [],
     ("data-source", "query"): [],
     ("data-source", "test_connection"): [],
 }
@@ -383,14 +391,21 @@ class Call:
         schema = schemas.get(reference.rpartition("/")[2], {})
         return schema.get("additionalProperties") is False
 
+    @property
+    def parted(self) -> str:
+        path = self.template
+        for name, value in PARTS.items():
+            path = path.replace(f"{{{name}}}", value)
+        return path
+
     def path(self, pk: str = "none_01", client: Any = None) -> str:
         """Below `/companies/{company_id}`: of the company that calls."""
-        known = self.template.replace("{pk}", "").replace("{company_id}", "")
+        known = self.parted.replace("{pk}", "").replace("{company_id}", "")
         assert "{" not in known, (
             f"{self}: only {{pk}} and {{company_id}} are known to this test; teach it the other part of the path."
         )
         company_id = str(getattr(client, "company_id", 1))
-        path = self.template.replace("{company_id}", company_id)
+        path = self.parted.replace("{company_id}", company_id)
         return path.replace("{pk}", pk)
 
     def send(self, client: APIClient, pk: str = "none_01", **extra: Any) -> Any:

@@ -66,7 +66,7 @@ REFERENCES: dict[tuple[str, str, str], str] = {
 }
 """For each id in a query or a body, whose basename it is: a factory of that name is in ROWS."""
 
-NO_REFERENCES: dict[str, str] = {}
+NO_REFERENCES: dict[str, str] = {"node_id": "a node of the workflow at hand"}
 """Names that look like an id's and are none, each with what it is."""
 
 FILLED: dict[tuple[str, str], dict[str, Any]] = {
@@ -250,7 +250,7 @@ def ask(call: Call, place: Place, value: str, cast: Cast, kind: str) -> Any:
     if place.kind == "body":
         assert body is not None
         put(body, place.name, value)
-    path = call.template.replace("{company_id}", str(company_id)).replace("{pk}", pk)
+    path = call.parted.replace("{company_id}", str(company_id)).replace("{pk}", pk)
     extra = {} if body is None else {"data": body, "format": "json"}
     return client.generic_call(call.method, path + query, **extra)
 

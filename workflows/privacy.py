@@ -5,6 +5,7 @@ from workflows.models import (
     Approval,
     Decision,
     Execution,
+    ExecutionLabel,
     Schedule,
     SeenKey,
     Signal,
@@ -17,6 +18,7 @@ POLICIES: Policies = {
     Workflow: Unlinked(told=("id", "company_id", "name", "created_at")),
     WorkflowVersion: Unlinked(told=("id", "workflow_id", "number", "created_at")),
     Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
+    ExecutionLabel: Impersonal("what the company calls an execution"),
     Schedule: Impersonal("when a workflow fires"),
     Signal: Unlinked(
         by=("sent_by",), told=("id", "execution_id", "name", "created_at")

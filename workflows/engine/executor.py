@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -27,6 +27,7 @@ from craft.exceptions import DomainError
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
+from workflows.engine.pins import MOCKED, PINNED, mocked_output, pinned_output
 from workflows.engine.retry import RetryPolicy
 from workflows.nodes.base import (
     Iterating,
@@ -78,6 +79,9 @@ class StepRecord:
     completed_at: datetime | None = None
     wake_at: datetime | None = None
     iteration: str = ""
+    origin: str = ""
+    begun: int = 0
+    ended: int = 0
     opening: Opening | None = None
     """What is to be opened together with the step: written with it, once."""
     took: str = ""
@@ -110,6 +114,12 @@ class Job:
     signals: list[Signal] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What came for a step's opening, by the step's slot."""
+    pins: Mapping[str, Any] = field(default_factory=dict)
+    """By node: what it is said to have put out, so that it does not run."""
+    is_dry: bool = False
+    """Nothing reaches outside, and nobody waits: effects give their type's example."""
+    only: str = ""
+    """Of all nodes this one runs, with the execution's input; the pins are what the others put out."""
 
 
 @dataclass(frozen=True)
@@ -313,8 +323,11 @@ class Run:
             (record.node_id, record.iteration): record for record in recorded
         }
         self._root = Scope()
+        if job.only:
+            self._root.outputs.update(job.pins)
+        roots = [graph.nodes[job.only]] if job.only else graph.roots
         self._queue: deque[tuple[GraphNode, Scope]] = deque(
-            (node, self._root) for node in graph.roots
+            (node, self._root) for node in roots
         )
         self._root.open = len(self._queue)
         self._tasks: dict[asyncio.Task[None], Scope] = {}
@@ -325,6 +338,9 @@ class Run:
         self._taken: set[str] = set()
         self._ending: Ending | None = None
         self._since_breath = 0
+        self._number = max(
+            (max(step.begun, step.ended) for step in recorded), default=1
+        )
 
     # --- The walk ---
 
@@ -430,6 +446,8 @@ class Run:
 
     def _output(self) -> Any:
         """That of the `output` or `respond` nodes that were reached, else that of the last node."""
+        if self.job.only:
+            return self._root.outputs.get(self.job.only)
         return self._result_of(self._root) if self.graph.nodes else self.job.input
 
     def _result_of(self, scope: Scope) -> Any:
@@ -452,6 +470,9 @@ class Run:
         step = self._open(node, scope)
         if step.error and step.wake_at and step.wake_at > utcnow():
             self._wait(node, step, scope, step.wake_at)  # what is due is another branch
+            return
+        if node.id in self.job.pins and node.id != self.job.only:
+            self._pin(node, step, scope)
             return
         names = self._names_for(node, step, scope)
         try:
@@ -493,15 +514,35 @@ class Run:
         )
         return step
 
+    def _pin(self, node: GraphNode, step: StepRecord, scope: Scope) -> None:
+        pinned = pinned_output(node, self.job.pins[node.id])
+        step.output, step.handles = pinned.value, list(pinned.handles)
+        step.origin = PINNED
+        self._close(step, "completed")
+        self.unsaved.append(step)
+        self._settle(node, step, scope)
+
     def inputs_of(self, node: GraphNode, scope: Scope) -> dict[str, Any]:
         """What each edge brought that the node was begun on, by the node that it left."""
+        if self.job.only:
+            sources = {edge.source for edge in node.incoming}
+            is_by_source = isinstance(self.job.input, dict) and len(sources) > 1
+            return (
+                {
+                    source: value
+                    for source, value in self.job.input.items()
+                    if source in sources
+                }
+                if is_by_source
+                else dict.fromkeys(sources, self.job.input)
+            )
         return {
             edge.source: scope.outputs[edge.source]
             for edge in scope.begun.get(node.id, ())
         }
 
     def _input_of(self, node: GraphNode, scope: Scope) -> Any:
-        if not node.incoming:
+        if not node.incoming or node.id == self.job.only:
             return self.job.input
         taken = scope.begun[node.id]
         if len(taken) == 1:
@@ -605,6 +646,9 @@ class Run:
         self, node: GraphNode, step: StepRecord, scope: Scope, names: dict[str, Any]
     ) -> Outcome:
         config = node.resolve(names)
+        if self.job.is_dry and node.node.effect != "pure":
+            step.origin = MOCKED
+            return mocked_output(node)
         call = NodeCall(self, node, step, names, config, scope)
         key = self._cache_key(node, step, names, config)
         if key is not None and (hit := self.journal.recall(key)) is not None:
@@ -659,6 +703,8 @@ class Run:
             case Output(value, handles):
                 step.output, step.handles = value, list(handles)
                 step.took, step.opening = outcome.took, outcome.opening
+                if self.job.is_dry and step.opening is not None:
+                    step.origin, step.opening = MOCKED, None
                 if step.took:
                     self._taken.add(step.took)
                 self._close(step, "completed")
@@ -666,6 +712,11 @@ class Run:
                 self._settle(node, step, scope)
             case Iterating(turns):
                 await self._iterate(node, step, scope, turns)
+            case Waiting() if self.job.is_dry:
+                step.origin = MOCKED
+                is_delay = node.type == "delay"
+                gone_on = Output(step.input) if is_delay else mocked_output(node)
+                await self._apply(node, step, scope, gone_on)
             case Waiting(until, opening):
                 is_open = step.status == "waiting"
                 self._wait(node, step, scope, until)
@@ -688,7 +739,7 @@ class Run:
                 )
 
     async def _write_down(self, node: GraphNode, step: StepRecord) -> None:
-        if node.node.effect == "pure":
+        if node.node.effect == "pure" or self.job.is_dry:
             self.unsaved.append(step)
         else:
             await self._save(step, advanced=True)
@@ -698,9 +749,17 @@ class Run:
         await self.journal.progress(self, self.take_unsaved(), advanced=advanced)
 
     def take_unsaved(self) -> list[StepRecord]:
-        """Copies: the writer reads them while the run goes on."""
+        """Copies: the writer reads them while the run goes on. Numbered, since they are written in this order."""
+        for step in self.unsaved:
+            self._count(step)
         steps, self.unsaved = [replace(step) for step in self.unsaved], []
         return steps
+
+    def _count(self, step: StepRecord) -> None:
+        if not step.begun:
+            self._number = step.begun = self._number + 1
+        if step.completed_at is not None and not step.ended:
+            self._number = step.ended = self._number + 1
 
     # --- Turns ---
 
@@ -956,7 +1015,8 @@ class Run:
             taken = taken or edge.handle in handles
         if step.status != "skipped" and not taken:
             scope.terminals[node.id] = step.output
-        self._look_behind(onward, scope)
+        if node.id != self.job.only:
+            self._look_behind(onward, scope)
         self._leave(scope)
 
     def _look_behind(self, edges: Sequence[Edge], scope: Scope) -> None:

@@ -21,7 +21,7 @@ from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
 from workflows.engine.graph import Graph, GraphError, compile_graph
 from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
-from workflows.models import Execution, Step, WorkflowVersion
+from workflows.models import Execution, ExecutionLabel, Step, WorkflowVersion
 from workflows.nodes import NODES
 from workflows.nodes.base import Node
 
@@ -43,6 +43,9 @@ STEP_FIELDS = (
     "started_at",
     "completed_at",
     "wake_at",
+    "origin",
+    "begun",
+    "ended",
 )
 ENDING_FIELDS = (
     "usage",
@@ -113,13 +116,20 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
         wakes=execution.wakes,
         signals=come.signals,
         answers=come.answers,
+        pins=execution.pins or {},
+        is_dry=execution.is_dry,
+        only=execution.only_node_id,
     )
 
 
 def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord]]:
     """What earlier processes wrote down, by execution."""
     found: dict[str, list[StepRecord]] = {execution.pk: [] for execution in executions}
-    resumed = [execution.pk for execution in executions if execution.lease_epoch > 1]
+    resumed = [
+        execution.pk
+        for execution in executions
+        if execution.lease_epoch > 1 or execution.rerun_of_id
+    ]
     if not resumed:
         return found
     for step in Step.objects.filter(execution__in=resumed).order_by("id"):
@@ -199,8 +209,26 @@ def _lock(writes: Iterable[Write]) -> dict[str, tuple[int, int]]:
 
 
 def _insert_new(writes: Sequence[Write]) -> None:
-    rows.insert([write.execution for write in writes])
-    count_usage([write.execution for write in writes])
+    insert([write.execution for write in writes])
+
+
+def insert(executions: Sequence[Execution]) -> None:
+    """Called within a transaction."""
+    rows.insert(executions)
+    index_labels([execution for execution in executions if execution.labels])
+    count_usage(executions)
+
+
+def index_labels(executions: Sequence[Execution]) -> None:
+    rows = [
+        ExecutionLabel(
+            company_id=execution.company_id, execution=execution, key=key, value=value
+        )
+        for execution in executions
+        for key, value in execution.labels.items()
+    ]
+    if rows:
+        ExecutionLabel.unscoped.bulk_create(rows)
 
 
 def _save_steps(writes: Iterable[Write]) -> None:
@@ -234,6 +262,9 @@ def _as_row(execution: Execution, record: StepRecord) -> Step:
         started_at=record.started_at,
         completed_at=record.completed_at,
         wake_at=record.wake_at,
+        origin=record.origin,
+        begun=record.begun,
+        ended=record.ended,
     )
 
 

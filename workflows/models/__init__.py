@@ -1,4 +1,11 @@
-from workflows.models.executions import Execution, ExecutionQuerySet, Step, StepStatus
+from workflows.models.executions import (
+    Execution,
+    ExecutionQuerySet,
+    Step,
+    StepOrigin,
+    StepStatus,
+)
+from workflows.models.labels import ExecutionLabel
 from workflows.models.schedules import Schedule
 from workflows.models.seen import SeenKey
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
@@ -19,11 +26,13 @@ __all__ = [
     "ApprovalStatus",
     "Decision",
     "Execution",
+    "ExecutionLabel",
     "ExecutionQuerySet",
     "Schedule",
     "SeenKey",
     "Signal",
     "Step",
+    "StepOrigin",
     "StepStatus",
     "Workflow",
     "WorkflowQuerySet",

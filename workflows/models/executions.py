@@ -40,6 +40,17 @@ class Execution(CompanyModel, LeasedModel):
     error = models.JSONField(null=True, editable=False)
     logs = models.JSONField(default=list, editable=False)
     usage = models.JSONField(default=dict, editable=False)
+    labels = models.JSONField(default=dict, editable=False)
+    pins = models.JSONField(null=True, editable=False)
+    is_dry = models.BooleanField(default=False, editable=False)
+    rerun_of = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="reruns",
+        db_index=False,
+        editable=False,
+    )
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, editable=False)
     completed_at = models.DateTimeField(null=True, editable=False)
@@ -75,6 +86,16 @@ class Execution(CompanyModel, LeasedModel):
             *lease_indexes("execution"),
             models.Index(fields=["company", "-id"], name="execution_of_company"),
             models.Index(fields=["workflow", "-id"], name="execution_of_workflow"),
+            models.Index(
+                fields=["company", "status", "-id"],
+                name="execution_gone_wrong",
+                condition=models.Q(status__in=["failed", "cancelled"]),
+            ),
+            models.Index(
+                fields=["rerun_of"],
+                name="execution_rerun_of",
+                condition=models.Q(rerun_of__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -90,6 +111,12 @@ class Execution(CompanyModel, LeasedModel):
     def is_over(self) -> bool:
         return Status(self.status).is_terminal
 
+    @property
+    def only_node_id(self) -> str:
+        """Where one node was run by itself: its id."""
+        is_of_one = self.trigger.get("type") == "node"
+        return str(self.trigger["node_id"]) if is_of_one else ""
+
 
 class StepStatus(models.TextChoices):
     """An execution's words, and two more: a branch that was not taken, and an effect whose outcome nobody knows."""
@@ -104,8 +131,18 @@ class StepStatus(models.TextChoices):
     UNKNOWN = "unknown", "Unknown"
 
 
+class StepOrigin(models.TextChoices):
+    """Why a step holds an output that its node did not make here; empty where it did."""
+
+    PINNED = "pinned", "Pinned"
+    MOCKED = "mocked", "Mocked"
+    TAKEN_OVER = "taken_over", "Taken over"
+
+
 class Step(models.Model):
-    """A node's run within an execution: written once for each node and iteration, and never run again once completed."""
+    """A node's run within an execution: written once for each node and iteration, and never run again once completed.
+
+    `begun` and `ended` number what an execution goes through, in the order in which it is written down."""
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(
@@ -125,6 +162,11 @@ class Step(models.Model):
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True)
+    begun = models.PositiveIntegerField(default=0)
+    ended = models.PositiveIntegerField(default=0)
+    origin = models.CharField(
+        max_length=10, choices=StepOrigin.choices, blank=True, default=""
+    )
 
     class Meta:
         ordering = ["execution", "position", "id"]

@@ -19,16 +19,14 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Company, User
-from craft import rows
 from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
 from workflows.engine import journal, slices
-from workflows.engine.counts import count_usage
 from workflows.engine.graph import Graph
 from workflows.events import EXECUTION_CANCEL_REQUESTED
-from workflows.models import Execution, Workflow
+from workflows.models import Execution, Workflow, WorkflowVersion
 
 MAX_BATCH = 64
 doorbell = Doorbell(tasks.run_due_executions.delay)
@@ -54,16 +52,25 @@ def build_execution(
     input: Any,
     trigger: dict[str, Any],
     idempotency_key: str | None = None,
+    pins: dict[str, Any] | None = None,
+    is_dry: bool = False,
+    version: WorkflowVersion | None = None,
+    rerun_of: Execution | None = None,
+    labels: dict[str, str] | None = None,
 ) -> Execution:
     return Execution(
         company=company,
         workflow=workflow,
-        version=workflow.version,
+        version=version or workflow.version,
+        rerun_of=rerun_of,
         created_by=user,
         trigger={**trigger, "draft": True} if not workflow.is_live else trigger,
         input=input,
         idempotency_key=idempotency_key,
         next_attempt_at=timezone.now(),
+        labels=labels or {},
+        pins=pins or None,
+        is_dry=is_dry,
     )
 
 
@@ -103,8 +110,7 @@ def _start_once(execution: Execution) -> Execution:
 
 def insert(executions: Sequence[Execution]) -> None:
     with transaction.atomic():
-        rows.insert(executions)
-        count_usage(executions)
+        journal.insert(executions)
 
 
 def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
@@ -275,18 +281,6 @@ def _has_ended(execution: Execution) -> bool:
     return execution.is_over or (
         execution.status in {Status.PENDING, Status.WAITING}
         and journal.end_unclaimed(execution, status=Status.CANCELLED)
-    )
-
-
-def rerun_execution(execution: Execution, *, user: User | None) -> Execution:
-    """The same input again, on the version that the workflow has now."""
-    workflow = execution.workflow
-    return start_execution(
-        workflow=workflow,
-        company=execution.company,
-        user=user,
-        input=execution.input,
-        trigger={"type": "rerun", "of": execution.pk},
     )
 
 

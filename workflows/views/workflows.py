@@ -2,7 +2,6 @@ from collections import Counter
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,6 +25,7 @@ from workflows.serializers.executions import (
     ExecuteSerializer,
     ExecutionListSerializer,
     FinishedSerializer,
+    RunNodeSerializer,
 )
 from workflows.serializers.workflows import (
     NodeTypeSerializer,
@@ -34,8 +34,8 @@ from workflows.serializers.workflows import (
     WorkflowSerializer,
     WorkflowVersionSerializer,
 )
-from workflows.services import batches, executions, workflows
-from workflows.views.executions import accepted, batched, listed
+from workflows.services import batches, debugging, executions, labels, workflows
+from workflows.views.executions import accepted, batched, finished, listed, total_of
 
 LATENCY_SAMPLE = 1_000
 
@@ -47,7 +47,7 @@ class WorkflowViewSet(CompanyModelViewSet):
     serializer_class = WorkflowSerializer
     filterset_class = WorkflowFilter
     access = MEMBERS_WRITE
-    unheld = frozenset({"execute", "execute_batch"})
+    unheld = frozenset({"execute", "execute_batch", "run_node"})
     problems = {"trigger": (409,)}
     flat = frozenset({"create"})
 
@@ -68,6 +68,12 @@ class WorkflowViewSet(CompanyModelViewSet):
                 "version__steps",
             )
         return queryset
+
+    def get_total(self, queryset: Any) -> int:
+        """Of a workflow's executions: as of all of them."""
+        if self.action != "executions":
+            return int(queryset.count())
+        return total_of(self.request, queryset, lambda: self.get_object().usage_count)
 
     def get_serializer_class(self) -> Any:
         return (
@@ -119,14 +125,45 @@ class WorkflowViewSet(CompanyModelViewSet):
             "input": asked["input"],
             "trigger": {"type": "api"},
             "idempotency_key": key_for_work(request),
+            "labels": asked["labels"],
+            "pins": asked["pins"],
+            "is_dry": asked["dry_run"],
         }
+        labels.check_labels(asked["labels"])
+        debugging.check_pins(fields["workflow"], asked["pins"])
         if not runs_inline:
             return accepted(executions.start_execution(**fields))
         execution = executions.run_execution(
             timeout_seconds=asked["timeout_seconds"], **fields
         )
-        code = status.HTTP_200_OK if execution.is_over else status.HTTP_202_ACCEPTED
-        return Response(FinishedSerializer(execution).data, status=code)
+        return finished(execution)
+
+    @extend_schema(
+        request=RunNodeSerializer,
+        responses={200: FinishedSerializer, 202: AcceptedSerializer},
+    )
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="nodes/(?P<node_id>[A-Za-z_][A-Za-z0-9_-]{0,63})/run",
+    )
+    def run_node(self, request: Request, pk: str, node_id: str) -> Response:
+        """Run one node by itself, with this input. It is an execution like others, whose `trigger` is `{"type": "node", "node_id": …}`; its output is the
+        node's. Also of a draft. 202 when it takes longer than `timeout_seconds`; it goes on."""
+        caller, asked = credentials_of(request), self.read(RunNodeSerializer)
+        execution = debugging.run_node(
+            workflow=self.get_object(),
+            company=caller.company,
+            user=caller.user,
+            node_id=node_id,
+            input=asked["input"],
+            nodes=asked["nodes"],
+            pinned=asked["pins"],
+            is_dry=asked["dry_run"],
+            timeout_seconds=asked["timeout_seconds"],
+            idempotency_key=key_for_work(request),
+        )
+        return finished(execution)
 
     @extend_schema(
         request=BatchSerializer,

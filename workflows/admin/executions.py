@@ -453,6 +453,8 @@ def facts_of(execution: Execution) -> Iterator[tuple[str, Any]]:
     elif execution.status != Status.RUNNING:
         label = "Due" if execution.status == Status.PENDING else "Goes on"
         yield label, execution.next_attempt_at
+        if execution.next_attempt_at is None and execution.concurrency_key is not None:
+            yield "In line", execution.concurrency_key or "with all others"
     yield "Cancel asked for", execution.cancel_requested_at
     yield "Labels", ", ".join(map(": ".join, execution.labels.items()))
 

@@ -17,8 +17,10 @@ from django.utils import timezone
 
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status
+from workflows.engine import lines
 from workflows.engine.counts import count_usage
 from workflows.engine.executor import StepRecord
+from workflows.engine.expressions import ExpressionError
 from workflows.events import APPROVAL_REQUESTED
 from workflows.models import Approval, ApprovalStatus, Decision, Execution, Signal
 from workflows.nodes import base
@@ -161,6 +163,20 @@ def _start_children(asked: Sequence[Asked]) -> None:
         )
         if is_new:
             count_usage([child])
+            _queue_up(child)
+
+
+def _queue_up(child: Execution) -> None:
+    """Whatever the rule of its line: a step waits for it."""
+    try:
+        key = lines.key_for(child.workflow, child.input, child.trigger)
+    except ExpressionError:
+        key = ""
+    if key is not None:
+        Execution.unscoped.filter(pk=child.pk).update(
+            concurrency_key=key, next_attempt_at=None
+        )
+        lines.give_places([(child.workflow_id, key)])
 
 
 def close(over: Sequence[Execution], awaited: Sequence[Execution]) -> None:

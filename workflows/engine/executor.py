@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from craft.exceptions import DomainError
+from workflows.engine.budgets import overrun
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
@@ -114,6 +115,10 @@ class Job:
     signals: list[Signal] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What came for a step's opening, by the step's slot."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """What earlier processes have taken."""
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    started_at: datetime | None = None
     pins: Mapping[str, Any] = field(default_factory=dict)
     """By node: what it is said to have put out, so that it does not run."""
     is_dry: bool = False
@@ -338,6 +343,7 @@ class Run:
         self._taken: set[str] = set()
         self._ending: Ending | None = None
         self._since_breath = 0
+        self.usage = dict(job.usage)
         self._number = max(
             (max(step.begun, step.ended) for step in recorded), default=1
         )
@@ -655,6 +661,10 @@ class Run:
             self.log(node.id, "answered from the cache")
             return Output(hit[0], tuple(hit[1]))
         if node.node.effect != "pure":
+            job = self.job
+            error = overrun(job.budget, self.usage, job.started_at, utcnow())
+            if error is not None:
+                return Stop(error=error)
             outcome = await self._call_outside(node, step, call)
         elif node.suspends:
             outcome = await self._call_in_time(node, call)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from craft import rows
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
-from workflows.engine import arrivals
+from workflows.engine import arrivals, lines
 from workflows.engine.arrivals import Come
 from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
@@ -33,6 +33,11 @@ ENDED_EVENTS = {
     Status.CANCELLED: EXECUTION_CANCELLED,
 }
 NOBODY = (-1, 0)
+SKIPPED = {
+    "code": "concurrency_limit",
+    "message": "As many executions were under way as this workflow lets run at once, and its rule is to skip.",
+    "node_id": None,
+}
 STEP_FIELDS = (
     "status",
     "input",
@@ -116,6 +121,9 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
         wakes=execution.wakes,
         signals=come.signals,
         answers=come.answers,
+        usage=execution.usage,
+        budget=workflow.settings.get("budget") or {},
+        started_at=execution.started_at,
         pins=execution.pins or {},
         is_dry=execution.is_dry,
         only=execution.only_node_id,
@@ -217,6 +225,24 @@ def insert(executions: Sequence[Execution]) -> None:
     rows.insert(executions)
     index_labels([execution for execution in executions if execution.labels])
     count_usage(executions)
+    _queue_up([each for each in executions if each.concurrency_key is not None])
+
+
+def _queue_up(executions: Sequence[Execution]) -> None:
+    """In their lines. Who finds no place there, and is not to wait, is over."""
+    if not executions:
+        return
+    for execution in executions:
+        if execution.error:  # there is no telling which line is its
+            end_unclaimed(execution, status=Status.FAILED, error=execution.error)
+    lines.give_places(lines.lines_of(executions))
+    impatient = [
+        execution
+        for execution in executions
+        if lines.concurrency_of(execution.workflow).get("rule") == lines.SKIP
+    ]
+    for execution in lines.without_place(impatient) if impatient else ():
+        end_unclaimed(execution, status=Status.CANCELLED, error=SKIPPED)
 
 
 def index_labels(executions: Sequence[Execution]) -> None:
@@ -314,6 +340,7 @@ def _save_endings(writes: Sequence[Write]) -> None:
 
 def _tell_of_endings(over: Sequence[Execution]) -> None:
     count_endings(over)
+    lines.give_places(lines.lines_of(over))
     arrivals.close(
         [each for each in over if _may_have_opened(each)],
         [each for each in over if each.parent_id and each.is_awaited],

@@ -51,6 +51,7 @@ class Execution(CompanyModel, LeasedModel):
         db_index=False,
         editable=False,
     )
+    concurrency_key = models.CharField(max_length=200, null=True, editable=False)
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, editable=False)
     completed_at = models.DateTimeField(null=True, editable=False)
@@ -90,6 +91,14 @@ class Execution(CompanyModel, LeasedModel):
                 fields=["company", "status", "-id"],
                 name="execution_gone_wrong",
                 condition=models.Q(status__in=["failed", "cancelled"]),
+            ),
+            models.Index(
+                fields=["workflow", "concurrency_key", "id"],
+                name="execution_in_line",
+                condition=models.Q(
+                    status__in=["pending", "running", "waiting"],
+                    concurrency_key__isnull=False,
+                ),
             ),
             models.Index(
                 fields=["rerun_of"],

@@ -79,6 +79,8 @@ class Workflow(stamps.StampedModel, CompanyModel):
     ended_ms_total = models.FloatField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
     rating_total = models.PositiveIntegerField(default=0, editable=False)
+    # The last of the fields: those above name Django's settings.
+    settings = models.JSONField(default=dict, blank=True)
 
     objects = GuardedManager.from_queryset(WorkflowQuerySet)()
     unscoped: ClassVar[Any] = models.Manager.from_queryset(WorkflowRows)()

@@ -89,6 +89,7 @@ class ExecutionListSerializer(ModelSerializer):
             "labels",
             "dry_run",
             "rerun_of",
+            "concurrency_key",
             "created_by",
             "created_at",
             "started_at",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import (
@@ -23,7 +25,8 @@ from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
-from workflows.engine import journal, slices
+from workflows.engine import journal, lines, slices
+from workflows.engine.expressions import ExpressionError
 from workflows.engine.graph import Graph
 from workflows.events import EXECUTION_CANCEL_REQUESTED
 from workflows.models import Execution, Workflow, WorkflowVersion
@@ -58,6 +61,15 @@ def build_execution(
     rerun_of: Execution | None = None,
     labels: dict[str, str] | None = None,
 ) -> Execution:
+    now = timezone.now()
+    error = None
+    try:
+        key = lines.key_for(workflow, input, trigger)
+    except ExpressionError as fault:
+        key = ""
+        message = f"The key of its concurrency can't be told: {fault}"
+        error = {"code": fault.code, "message": message, "node_id": None}
+    start = None if key is not None else now - lines.head_start(workflow.settings)
     return Execution(
         company=company,
         workflow=workflow,
@@ -67,7 +79,9 @@ def build_execution(
         trigger={**trigger, "draft": True} if not workflow.is_live else trigger,
         input=input,
         idempotency_key=idempotency_key,
-        next_attempt_at=timezone.now(),
+        next_attempt_at=start,
+        concurrency_key=key,
+        error=error,
         labels=labels or {},
         pins=pins or None,
         is_dry=is_dry,
@@ -79,7 +93,10 @@ def start_execution(**fields: Any) -> Execution:
 
     The same `idempotency_key` again gives the execution that it made the first time.
     """
-    execution = build_execution(**fields)
+    return _queue(build_execution(**fields))
+
+
+def _queue(execution: Execution) -> Execution:
     if execution.idempotency_key is not None:
         return _start_once(execution)
     inbox.add(execution)
@@ -111,6 +128,26 @@ def _start_once(execution: Execution) -> Execution:
 def insert(executions: Sequence[Execution]) -> None:
     with transaction.atomic():
         journal.insert(executions)
+        pushing = [
+            execution
+            for execution in executions
+            if lines.concurrency_of(execution.workflow).get("rule")
+            == lines.CANCEL_OLDEST
+        ]
+        for line in lines.lines_of(pushing):
+            transaction.on_commit(partial(make_room, line))
+
+
+def make_room(line: lines.Line) -> None:
+    """Ask the oldest in the line to end, until the newest have their places. Who was asked gives up its place within a second."""
+    limit = lines.limit_of(line)
+    if limit is None:
+        return
+    oldest = lines.members(line).filter(cancel_requested_at=None).order_by("-pk")
+    for execution in oldest.select_related("workflow")[limit:]:
+        with suppress(ConflictError):
+            request_cancel(execution)
+    doorbell.ring()
 
 
 def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
@@ -121,6 +158,8 @@ def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
     execution = build_execution(**fields)
     if execution.idempotency_key is not None and (found := started_before(execution)):
         return wait_for_end(found, timeout_seconds)
+    if execution.concurrency_key is not None:
+        return wait_for_end(_queue(execution), timeout_seconds)
     try:
         return _run_inline(execution, timeout_seconds)
     except IntegrityError:
@@ -263,6 +302,8 @@ def request_cancel(execution: Execution) -> None:
     execution.refresh_from_db()
     if not journal.end_unclaimed(execution, status=Status.CANCELLED):
         slices.held_here.cancel(execution.pk)
+    elif execution.concurrency_key is not None:
+        doorbell.ring_on_commit()  # the next in its line has a place
 
 
 def wait_for_ends(executions: Sequence[Execution], *, seconds: float = 1.0) -> None:
@@ -292,5 +333,9 @@ def sweep() -> None:
     """Put lost executions back in the queue, fail those that were lost too often, and ring when something is due."""
     for execution in recover(Execution):
         journal.end_unclaimed(execution, status=Status.FAILED, error=WORKER_LOST)
+    lines.give_free_places()
+    for line in lines.lines_with_waiting():
+        if lines.rule_of(line) == lines.CANCEL_OLDEST:
+            make_room(line)
     if due(Execution).exists():
         doorbell.ring()

@@ -14,6 +14,7 @@ from workflows.engine.graph import GraphError, compile_graph, compile_steps
 from workflows.engine.journal import CATALOGUE
 from workflows.models import Workflow, WorkflowStatus, WorkflowVersion
 from workflows.services.schedules import sync_schedule
+from workflows.services.settings import merged
 
 GRAPH_FIELDS = ("nodes", "edges", "variables", "steps", "output")
 
@@ -29,6 +30,8 @@ def create_workflow(*, company: Company, user: User | None, **fields: Any) -> Wo
             details={"steps": "A workflow is either a pipeline or a graph."},
         )
     definition = check_definition(graph, is_pipeline=is_pipeline)
+    if "settings" in fields:
+        fields["settings"] = merged({}, fields["settings"])
     fields["status"] = check_status(fields.get("status"), is_pipeline=is_pipeline)
     workflow = Workflow(company=company, created_by=user, **fields)
     workflow.save(force_insert=True)
@@ -58,6 +61,7 @@ def told(workflow: Workflow) -> dict[str, Any]:
         "category",
         "tags",
         "public",
+        "settings",
     )
     return {
         **{name: getattr(workflow, name) for name in fields},
@@ -86,6 +90,8 @@ def update_workflow(
             number=current_version(workflow).number + 1,
             save=False,
         )
+    if "settings" in changes:
+        changes["settings"] = merged(workflow.settings, changes["settings"])
     for name, value in changes.items():
         setattr(workflow, name, value)
     workflow.save()

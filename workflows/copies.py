@@ -4,6 +4,7 @@ from workflows.models import (
     Decision,
     Execution,
     ExecutionLabel,
+    Payload,
     Schedule,
     SeenKey,
     Signal,
@@ -17,6 +18,7 @@ COPIES: Copies = {
     Workflow: Copied(
         anew={
             "usage_count": 0,
+            "removed_count": 0,
             "ended_count": 0,
             "ended_ms_total": 0,
             "rating_count": 0,
@@ -26,6 +28,7 @@ COPIES: Copies = {
     WorkflowVersion: Copied(of="workflow__company"),
     Execution: LeftOut("a record of what was run elsewhere", folder_of=outputs_of),
     ExecutionLabel: LeftOut("a part of that record"),
+    Payload: LeftOut("a part of that record", of="execution__company"),
     Step: LeftOut("a part of that record", of="execution__company"),
     SeenKey: LeftOut("what was seen elsewhere"),
     Signal: LeftOut("what was sent to that execution"),

@@ -6,6 +6,7 @@ from workflows.models import (
     Decision,
     Execution,
     ExecutionLabel,
+    Payload,
     Schedule,
     SeenKey,
     Signal,
@@ -28,6 +29,9 @@ POLICIES: Policies = {
     Decision: Unlinked(
         by=("user",),
         told=("id", "approval_id", "approves", "comment", "data", "created_at"),
+    ),
+    Payload: Impersonal(
+        "what an execution was given and gave, with the company's data"
     ),
     Step: Impersonal("what a node did, with the company's data"),
 }

@@ -218,7 +218,7 @@ def test_it_is_one_transaction(alice, failed, monkeypatch):
     def broken(*args, **more):
         raise RuntimeError
 
-    monkeypatch.setattr(reruns.rows, "insert_or_update", broken)
+    monkeypatch.setattr(reruns.journal, "save_steps", broken)
     with pytest.raises(RuntimeError):
         reruns.rerun_execution(failed, user=None, start="failed", version="same")
     assert Execution.unscoped.count() == 1

@@ -35,6 +35,7 @@ from craft.exceptions import DomainError
 from craft.fields import lowest_id
 from craft.leases import Status
 from workflows.admin.drawing import draw
+from workflows.engine import payloads
 from workflows.models import Execution, Step, Workflow
 from workflows.nodes import NODES
 from workflows.services import executions, reruns
@@ -180,6 +181,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise Http404
         step = get_object_or_404(Step, execution=object_id, pk=step_id)
+        payloads.load([step])
         return TemplateResponse(request, "workflows/admin/step.html", {"step": step})
 
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -404,6 +406,7 @@ def page_of_execution(execution: Execution) -> dict[str, Any]:
     steps = found[:MOST_STEPS]
     version = execution.version
     statuses = {step.node_id: step.status for step in steps}
+    payloads.load([execution])
     return {
         "execution": execution,
         "workflow": execution.workflow,

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status
-from workflows.engine import lines
+from workflows.engine import lines, payloads
 from workflows.engine.counts import count_usage
 from workflows.engine.executor import StepRecord
 from workflows.engine.expressions import ExpressionError
@@ -58,7 +58,11 @@ def collect(ids: Sequence[str], found: Mapping[str, Come]) -> None:
     children = Execution.unscoped.filter(
         parent__in=ids, is_awaited=True, status__in=TERMINAL
     )
-    for child in children.only("parent_id", "parent_slot", "status", "output", "error"):
+    ended = list(
+        children.only("parent_id", "parent_slot", "status", "output", "apart", "error")
+    )
+    payloads.load(ended)
+    for child in ended:
         found[str(child.parent_id)].answers[child.parent_slot] = {
             "execution_id": child.pk,
             "status": child.status,
@@ -162,6 +166,9 @@ def _start_children(asked: Sequence[Asked]) -> None:
             },
         )
         if is_new:
+            with payloads.set_apart([child]):
+                if child.apart:
+                    child.save(update_fields=["input", "output", "apart"])
             count_usage([child])
             _queue_up(child)
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from craft import rows
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
-from workflows.engine import arrivals, lines
+from workflows.engine import arrivals, lines, payloads
 from workflows.engine.arrivals import Come
 from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
@@ -57,6 +57,7 @@ ENDING_FIELDS = (
     "updated_at",
     "status",
     "output",
+    "apart",
     "error",
     "logs",
     "completed_at",
@@ -140,7 +141,9 @@ def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord
     ]
     if not resumed:
         return found
-    for step in Step.objects.filter(execution__in=resumed).order_by("id"):
+    steps = list(Step.objects.filter(execution__in=resumed).order_by("id"))
+    payloads.load(steps)
+    for step in steps:
         found[step.execution_id].append(
             StepRecord(
                 node_id=step.node_id,
@@ -222,7 +225,8 @@ def _insert_new(writes: Sequence[Write]) -> None:
 
 def insert(executions: Sequence[Execution]) -> None:
     """Called within a transaction."""
-    rows.insert(executions)
+    with payloads.set_apart(executions):
+        rows.insert(executions)
     index_labels([execution for execution in executions if execution.labels])
     count_usage(executions)
     _queue_up([each for each in executions if each.concurrency_key is not None])
@@ -264,11 +268,16 @@ def _save_steps(writes: Iterable[Write]) -> None:
             latest[write.execution.pk, record.node_id, record.iteration] = _as_row(
                 write.execution, record
             )
-    rows.insert_or_update(
-        list(latest.values()),
-        unique=("execution", "node_id", "iteration"),
-        update=STEP_FIELDS,
-    )
+    save_steps(list(latest.values()))
+
+
+def save_steps(steps: Sequence[Step]) -> None:
+    with payloads.set_apart(steps):
+        rows.insert_or_update(
+            steps,
+            unique=("execution", "node_id", "iteration"),
+            update=(*STEP_FIELDS, "apart"),
+        )
 
 
 def _as_row(execution: Execution, record: StepRecord) -> Step:
@@ -327,9 +336,9 @@ def _apply_ending(write: Write, held: dict[str, tuple[int, int]]) -> None:
 def _save_endings(writes: Sequence[Write]) -> None:
     if not writes:
         return
-    rows.update(
-        [write.execution for write in writes if not write.is_new], fields=ENDING_FIELDS
-    )
+    known = [write.execution for write in writes if not write.is_new]
+    with payloads.set_apart(known, fields=("output",)):
+        rows.update(known, fields=ENDING_FIELDS)
     over = [
         write.execution
         for write in writes

@@ -38,7 +38,7 @@ from craft.leases import (
     due,
 )
 from craft.lifetime import stopping
-from workflows.engine import journal
+from workflows.engine import journal, payloads
 from workflows.engine.arrivals import Come
 from workflows.engine.executor import Ending, LeaseLostError, Run, StepRecord, drive
 from workflows.engine.graph import Graph
@@ -492,6 +492,7 @@ def run_suspects() -> int:
 def claim_executions(*, limit: int, lost: int = 0) -> list[Execution]:
     executions = claim(Execution, limit=limit, lost=lost)
     prefetch_related_objects(executions, "version", "workflow", "company")
+    payloads.load(executions)
     return executions
 
 

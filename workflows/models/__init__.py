@@ -6,6 +6,7 @@ from workflows.models.executions import (
     StepStatus,
 )
 from workflows.models.labels import ExecutionLabel
+from workflows.models.payloads import Payload
 from workflows.models.schedules import Schedule
 from workflows.models.seen import SeenKey
 from workflows.models.waits import Approval, ApprovalStatus, Decision, Signal
@@ -28,6 +29,7 @@ __all__ = [
     "Execution",
     "ExecutionLabel",
     "ExecutionQuerySet",
+    "Payload",
     "Schedule",
     "SeenKey",
     "Signal",

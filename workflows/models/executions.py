@@ -37,6 +37,8 @@ class Execution(CompanyModel, LeasedModel):
     trigger = models.JSONField(default=dict, editable=False)
     input = models.JSONField(null=True, editable=False)
     output = models.JSONField(null=True, editable=False)
+    # Which of input and output are too large for this row; see `workflows/engine/payloads.py`.
+    apart = models.CharField(max_length=20, blank=True, default="", editable=False)
     error = models.JSONField(null=True, editable=False)
     logs = models.JSONField(default=list, editable=False)
     usage = models.JSONField(default=dict, editable=False)
@@ -165,6 +167,7 @@ class Step(models.Model):
     status = models.CharField(max_length=10, choices=StepStatus.choices)
     input = models.JSONField(null=True)
     output = models.JSONField(null=True)
+    apart = models.CharField(max_length=20, blank=True, default="")
     handles = models.JSONField(default=list)
     error = models.JSONField(null=True)
     attempt = models.PositiveIntegerField(default=1)

@@ -47,7 +47,14 @@ class Workflow(stamps.StampedModel, CompanyModel):
     """A graph of nodes, or a pipeline of steps, which is a chain of the same nodes. What it does is kept in its versions."""
 
     unheeded = frozenset(
-        {"usage_count", "ended_count", "ended_ms_total", "rating_count", "rating_total"}
+        {
+            "usage_count",
+            "removed_count",
+            "ended_count",
+            "ended_ms_total",
+            "rating_count",
+            "rating_total",
+        }
     )
 
     id = IdField("wf")
@@ -75,6 +82,7 @@ class Workflow(stamps.StampedModel, CompanyModel):
         editable=False,
     )
     usage_count = models.PositiveBigIntegerField(default=0, editable=False)
+    removed_count = models.PositiveBigIntegerField(default=0, editable=False)
     ended_count = models.PositiveBigIntegerField(default=0, editable=False)
     ended_ms_total = models.FloatField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)

@@ -1,8 +1,11 @@
 from typing import Any
 
+from django.db.models import prefetch_related_objects
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from craft.api.serializers import ModelSerializer, Serializer
+from workflows.engine import payloads
 from workflows.models import (
     Execution,
     Step,
@@ -17,7 +20,16 @@ class ErrorSerializer(Serializer):
     node_id = serializers.CharField(allow_null=True)
 
 
+@extend_schema_field(serializers.ListField(child=serializers.CharField()))
+class ApartField(serializers.ReadOnlyField):
+    """Which of `input` and `output` have more than 256 KB. Lists show null for them; the execution itself shows them."""
+
+    def to_representation(self, value: str) -> list[str]:
+        return value.split(",") if value else []
+
+
 class StepSerializer(ModelSerializer):
+    apart = ApartField()
     error = ErrorSerializer(allow_null=True, read_only=True)
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
 
@@ -30,6 +42,7 @@ class StepSerializer(ModelSerializer):
             "status",
             "input",
             "output",
+            "apart",
             "error",
             "attempt",
             "started_at",
@@ -58,6 +71,7 @@ class ExecutionListSerializer(ModelSerializer):
     created_by = serializers.CharField(
         source="created_by_id", read_only=True, allow_null=True
     )
+    apart = ApartField()
     error = ErrorSerializer(allow_null=True, read_only=True)
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
     rerun_of = serializers.CharField(
@@ -82,6 +96,7 @@ class ExecutionListSerializer(ModelSerializer):
             "status",
             "input",
             "output",
+            "apart",
             "error",
             "trigger",
             "version",
@@ -116,6 +131,12 @@ class ExecutionSerializer(ExecutionListSerializer):
 
     class Meta(ExecutionListSerializer.Meta):
         fields = [*ExecutionListSerializer.Meta.fields, "pins", "steps", "logs"]
+
+    def to_representation(self, instance: Execution) -> Any:
+        """With what is kept apart."""
+        prefetch_related_objects([instance], "steps")
+        payloads.load([instance, *instance.steps.all()])
+        return super().to_representation(instance)
 
 
 class FinishedSerializer(ExecutionSerializer):

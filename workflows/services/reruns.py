@@ -9,10 +9,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from craft import rows
 from craft.exceptions import ConflictError, InvalidError, NotFoundError
 from craft.leases import Status
-from workflows.engine import journal
+from workflows.engine import journal, payloads
 from workflows.engine.graph import Graph
 from workflows.models import Execution, Step, StepOrigin, StepStatus, WorkflowVersion
 from workflows.services import executions
@@ -93,11 +92,7 @@ def fork_execution(
     fork = begin(
         execution, user, execution.version, trigger, taken, pins=pins, keeps_pins=False
     )
-    rows.insert_or_update(
-        [opened_step(fork, graph, node_id, edited["input"])],
-        unique=("execution", "node_id", "iteration"),
-        update=journal.STEP_FIELDS,
-    )
+    journal.save_steps([opened_step(fork, graph, node_id, edited["input"])])
     return fork
 
 
@@ -233,6 +228,7 @@ def begin(
 ) -> Execution:
     """Queue what goes on from it. Called within a transaction: no worker sees the one without the other."""
     kept = (execution.pins or {}) if keeps_pins else {}
+    payloads.load([execution, *taken])
     made = executions.start_execution(
         workflow=execution.workflow,
         company=execution.company,
@@ -247,11 +243,8 @@ def begin(
     )
     renumber(taken)
     for first in range(0, len(taken), COPIED_AT_ONCE):
-        rows.insert_or_update(
-            list(copies_for(made, taken[first : first + COPIED_AT_ONCE])),
-            unique=("execution", "node_id", "iteration"),
-            update=journal.STEP_FIELDS,
-        )
+        some = taken[first : first + COPIED_AT_ONCE]
+        journal.save_steps(list(copies_for(made, some)))
     return made
 
 

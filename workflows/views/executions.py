@@ -2,7 +2,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -77,7 +77,7 @@ class ExecutionViewSet(
     def _count_all(self) -> int:
         counted = Workflow.objects.for_company(
             credentials_of(self.request).company
-        ).aggregate(total=Sum("usage_count"))
+        ).aggregate(total=Sum(F("usage_count") - F("removed_count")))
         return int(counted["total"] or 0)
 
     @extend_schema(request=SignalSerializer, responses={202: SignalSerializer})

@@ -73,7 +73,11 @@ class WorkflowViewSet(CompanyModelViewSet):
         """Of a workflow's executions: as of all of them."""
         if self.action != "executions":
             return int(queryset.count())
-        return total_of(self.request, queryset, lambda: self.get_object().usage_count)
+        return total_of(self.request, queryset, self._count_executions)
+
+    def _count_executions(self) -> int:
+        workflow = self.get_object()
+        return int(workflow.usage_count - workflow.removed_count)
 
     def get_serializer_class(self) -> Any:
         return (

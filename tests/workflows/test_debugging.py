@@ -129,8 +129,9 @@ def test_in_a_dry_run_nobody_is_asked_and_nothing_is_waited_for():
         {"id": kind, "type": kind, "config": CATALOGUE[kind].example["config"]}
         for kind in kinds
     ]
-    steps, ending = walk({"nodes": nodes, "edges": []}, is_dry=True)
-    assert ending.status == "completed"
+    given = CATALOGUE["approval"].example["input"]
+    steps, ending = walk({"nodes": nodes, "edges": []}, is_dry=True, input=given)
+    assert ending.error is None
     assert {kind: steps[kind].origin for kind in kinds} == dict.fromkeys(
         kinds, "mocked"
     )

@@ -19,7 +19,7 @@ from tests.workflows.test_executions import CHAIN, LATER, drain, lose, start
 from tests.workflows.test_executor import CATALOGUE, Memory, chain, compiled, node
 from workflows.engine.executor import Job, Run, utcnow
 from workflows.models import Execution
-from workflows.services import executions
+from workflows.services import batches, executions
 from workflows.services.workflows import update_workflow
 
 BY_CUSTOMER = {"limit": 1, "key": "{{ input.customer }}"}
@@ -147,6 +147,18 @@ def test_a_synchronous_call_waits_in_line_too(alice):
     assert states(execution) == ["in line"]
 
 
+def test_a_batch_stands_in_line_each_input_in_its_own(alice):
+    started = batches.start_batch(
+        workflow=make_line(alice, CHAIN),
+        company=alice.company,
+        user=None,
+        inputs=[{"customer": 1, "n": 1}, {"customer": 1, "n": 2}, {"customer": 2, "n": 3}],
+    )  # fmt: skip
+    assert states(*started) == ["due", "in line", "due"]
+    drain()
+    assert states(*started) == ["completed"] * 3
+
+
 def test_who_sets_no_limit_pays_nothing_for_it(alice):
     workflow = make_workflow(alice, **CHAIN)
     with CaptureQueriesContext(connection) as queries:
@@ -270,7 +282,7 @@ def test_priority_counts_in_a_line_too(alice):
 def spend(budget, *, graph=None, usage=None, seconds=0.0):
     graph = graph or chain(node("a", "add"), node("b", "outside"), node("c", "add"))
     began = utcnow() - timedelta(seconds=seconds)
-    job = Job("exec_1", 1, 1, 1, {}, {}, {}, usage=usage or {}, budget=budget, started_at=began)  # fmt: skip
+    job = Job("exec_1", 1, 1, 1, {}, {}, {"id": "wf_1"}, usage=usage or {}, budget=budget, started_at=began)  # fmt: skip
     run = Run(job, graph, [], Memory())
     return run, asyncio.run(run.execute())
 

@@ -759,11 +759,16 @@ class Run:
         await self.journal.progress(self, self.take_unsaved(), advanced=advanced)
 
     def take_unsaved(self) -> list[StepRecord]:
-        """Copies: the writer reads them while the run goes on. Numbered, since they are written in this order."""
+        """Copies: the writer reads them while the run goes on."""
+        steps = [replace(step) for step in self.numbered_unsaved()]
+        self.unsaved = []
+        return steps
+
+    def numbered_unsaved(self) -> list[StepRecord]:
+        """In the order in which they are written, which is that of their numbers."""
         for step in self.unsaved:
             self._count(step)
-        steps, self.unsaved = [replace(step) for step in self.unsaved], []
-        return steps
+        return self.unsaved
 
     def _count(self, step: StepRecord) -> None:
         if not step.begun:

@@ -511,7 +511,7 @@ def run_instantly(
     except Exception:
         logger.exception("execution %s broke", execution.pk)
         ending = broken()
-    steps = run.unsaved  # nobody changes them any more
+    steps = run.numbered_unsaved()  # nobody changes them any more
     if not graph.keeps_steps and ending.status == "completed":
         execution.usage = {**execution.usage, "steps": len(steps)}
         steps = []

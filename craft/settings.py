@@ -259,6 +259,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "forget-old-executions": {
+        "task": "workflows.tasks.forget_old_executions",
+        "schedule": 600.0,
+        "options": {"expires": 300},
+    },
     "fire-due-schedules": {
         "task": "workflows.tasks.fire_due_schedules",
         "schedule": 1.0,
@@ -333,6 +338,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SANDBOX_JOBS = env.int(
     "CRAFT_SANDBOX_JOBS", default=max(2, os.cpu_count() or 2)
 )  # children at once, per process
+EXECUTION_RETENTION_DAYS = env.int("CRAFT_EXECUTION_RETENTION_DAYS", default=0)
+EVENT_STREAM_SECONDS = env.float("CRAFT_EVENT_STREAM_SECONDS", default=300.0)
 UPLOAD_MAX_BYTES = env.int("CRAFT_UPLOAD_MAX_BYTES", default=100 * 1024 * 1024)
 
 SPECTACULAR_SETTINGS = {

@@ -20,6 +20,7 @@ from billing import services as billing
 from billing.models import Plan
 from craft.api import limits
 from tests.factories import Person, make_key, make_person, make_token
+from workflows.services import watching
 
 plans = import_module("billing.migrations.0002_plans")
 
@@ -246,6 +247,8 @@ def _quick_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Each test client loads the middleware anew; static files are looked for when one is asked for, not by listing them all each time.
     settings.WHITENOISE_AUTOREFRESH = True
+    # One look: whoever watches an execution in a test must not wait for its end.
+    settings.EVENT_STREAM_SECONDS = 0.0
     settings.MEDIA_ROOT = tmp_path_factory.mktemp("files") / "media"
 
 
@@ -257,6 +260,7 @@ def _nothing_left_behind() -> Iterator[None]:
     limits._store.cache_clear()
     limits.outage.end()
     billing._allowances.clear()
+    watching.watchers = watching.Watchers()  # of answers that no test read to the end
     ContentType.objects.clear_cache()
     cache.clear()
     if settings.MEDIA_ROOT.exists():

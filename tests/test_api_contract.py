@@ -209,7 +209,7 @@ ROWS: dict[str, Callable[[Person], str]] = {
 }
 """For each basename with routes below an id: makes a row in this person's company and answers its id."""
 
-PARTS = {"number": "1"}
+PARTS = {"number": "1", "node_id": "start"}
 """The other parts of paths, with one that is there in every row of ROWS."""
 
 EVERYBODYS = {"model": "craftai-1", "template": "lead-scoring"}
@@ -218,6 +218,8 @@ EVERYBODYS = {"model": "craftai-1", "template": "lead-scoring"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("api-key", "create"): {"name": "New", "permissions": ["admin"]},
     ("workflow", "create"): {"name": "New", **GRAPH},
+    ("execution", "fork"): {"node_id": "start", "output": 1},
+    ("execution", "partial_update"): {"labels": {"customer": "42"}},
     ("agent", "create"): {"name": "New", "type": "support"},
     ("agent", "update"): {"name": "Changed"},
     ("api-key", "update"): {"name": "Changed"},
@@ -394,6 +396,9 @@ TRACES: dict[tuple[str, str], list[str]] = {
     ): [],  # of what was not paused; tests/workflows/test_schedules_api.py
     ("workflow", "validate"): [],
     ("workflow-test", "run"): [],
+    ("workflow", "run_node"): [],
+    ("execution", "rerun"): [],
+    ("execution", "fork"): [],
     ("data-source", "query"): [],
     ("data-source", "test_connection"): [],
     ("credential", "test"): [],

@@ -72,7 +72,8 @@ REFERENCES: dict[tuple[str, str, str], str] = {
 """For each id in a query or a body, whose basename it is: a factory of that name is in ROWS."""
 
 NO_REFERENCES: dict[str, str] = {
-    "template_id": "comes with the product, and is everybody's"
+    "node_id": "a node of the workflow at hand",
+    "template_id": "comes with the product, and is everybody's",
 }
 """Names that look like an id's and are none, each with what it is."""
 

@@ -43,6 +43,7 @@ UNSCOPED = {
     "workflows.admin": "the operator's console",
     "workflows.engine.arrivals": "workers serve all companies",
     "workflows.engine.counts": "workers serve all companies",
+    "workflows.engine.lines": "a line is a workflow's, by its id",
     "workflows.engine.journal": "workers serve all companies",
     "workflows.engine.sequels": "workers serve all companies",
     "workflows.services": "a workflow or execution locks its own row, by its own id",

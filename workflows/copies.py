@@ -3,8 +3,10 @@ from workflows.models import (
     Approval,
     Decision,
     Execution,
+    ExecutionLabel,
     Firing,
     GuestUse,
+    Payload,
     Rating,
     Schedule,
     SeenKey,
@@ -21,6 +23,7 @@ COPIES: Copies = {
     Workflow: Copied(
         anew={
             "usage_count": 0,
+            "removed_count": 0,
             "ended_count": 0,
             "ended_ms_total": 0,
             "rating_count": 0,
@@ -32,6 +35,8 @@ COPIES: Copies = {
     Rating: LeftOut("what was thought of a public workflow, which a copy is not"),
     GuestUse: LeftOut("a count of executions that are left out themselves"),
     Execution: LeftOut("a record of what was run elsewhere", folder_of=outputs_of),
+    ExecutionLabel: LeftOut("a part of that record"),
+    Payload: LeftOut("a part of that record", of="execution__company"),
     Step: LeftOut("a part of that record", of="execution__company"),
     SeenKey: LeftOut("what was seen elsewhere"),
     Signal: LeftOut("what was sent to that execution"),

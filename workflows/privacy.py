@@ -5,8 +5,10 @@ from workflows.models import (
     Approval,
     Decision,
     Execution,
+    ExecutionLabel,
     Firing,
     GuestUse,
+    Payload,
     Rating,
     Schedule,
     SeenKey,
@@ -28,6 +30,7 @@ POLICIES: Policies = {
     Rating: Unlinked(told=("workflow_id", "stars", "created_at")),
     GuestUse: Impersonal("how often a company ran another's workflow"),
     Execution: Unlinked(told=("id", "company_id", "workflow_id", "created_at")),
+    ExecutionLabel: Impersonal("what the company calls an execution"),
     Signal: Unlinked(
         by=("sent_by",), told=("id", "execution_id", "name", "created_at")
     ),
@@ -40,5 +43,8 @@ POLICIES: Policies = {
     Schedule: Unlinked(by=("paused_by",), told=("workflow_id", "paused_at")),
     Firing: Impersonal("a due time that waits"),
     TriggerSecret: Unlinked(told=("workflow_id", "created_at")),
+    Payload: Impersonal(
+        "what an execution was given and gave, with the company's data"
+    ),
     Step: Impersonal("what a node did, with the company's data"),
 }

@@ -17,6 +17,13 @@ def fire_due_schedules() -> None:
     schedules.fire_due_schedules()
 
 
+@shared_task(name="workflows.tasks.forget_old_executions")
+def forget_old_executions() -> None:
+    from workflows.services import retention
+
+    retention.forget_old_executions()
+
+
 def sweep() -> None:
     """Called every two seconds in each worker process; see `settings.CRAFT_SWEEPS`."""
     from workflows.services import executions

@@ -209,7 +209,7 @@ def test_executions_are_filtered_by_status_and_time(console, alice):
 def test_looking_changes_nothing(console, alice):
     execution = start(alice, LATER)
     drain()
-    for action in ("cancel", "rerun"):
+    for action in ("cancel", "rerun", "resume"):
         answer = console.get(page(execution, action))
         assert answer.status_code == 200
     execution.refresh_from_db()
@@ -217,7 +217,7 @@ def test_looking_changes_nothing(console, alice):
     assert Execution.unscoped.count() == 1
 
 
-@pytest.mark.parametrize("action", ["cancel", "rerun"])
+@pytest.mark.parametrize("action", ["cancel", "rerun", "resume"])
 def test_a_change_needs_a_form_of_ours(operator, alice, action):
     execution = start(alice, LATER)
     client = Client(enforce_csrf_checks=True)
@@ -229,7 +229,7 @@ def test_a_change_needs_a_form_of_ours(operator, alice, action):
     assert answer.status_code == 302
 
 
-@pytest.mark.parametrize("action", ["cancel", "rerun"])
+@pytest.mark.parametrize("action", ["cancel", "rerun", "resume"])
 def test_customers_do_nothing_here(client, alice, action):
     execution = start(alice, LATER)
     client.force_login(alice.user)
@@ -240,7 +240,7 @@ def test_customers_do_nothing_here(client, alice, action):
     assert Execution.unscoped.count() == 1
 
 
-@pytest.mark.parametrize("action", ["cancel", "rerun"])
+@pytest.mark.parametrize("action", ["cancel", "rerun", "resume"])
 def test_an_execution_that_is_gone_is_not_found(console, action, db):
     url = reverse(f"admin:workflows_execution_{action}", args=["exec_gone"])
     assert console.post(url).status_code == 404
@@ -284,6 +284,22 @@ def test_what_is_published_says_which_operator_did_it(console, operator, alice):
     execution = start(alice, LATER)
     console.post(page(execution, "cancel"))
     assert [actor.user_id for actor in actors] == [operator.pk]
+
+
+def test_what_failed_goes_on_from_where_it_failed(console, alice):
+    broken = {"id": "bad", "type": "transform", "config": {"expression": "{{ 1/0 }}"}}
+    graph = {
+        "nodes": [{"id": "start", "type": "input"}, broken],
+        "edges": [{"source": "start", "target": "bad"}],
+    }
+    execution = start(alice, graph)
+    drain()
+    assert "Go on from the failure" in read(console, page(execution))
+    answer = console.post(page(execution, "resume"), follow=True)
+    new = Execution.unscoped.exclude(pk=execution.pk).get()
+    assert answer.redirect_chain == [(page(new), 302)]
+    assert [step.origin for step in new.steps.all()] == ["taken_over"]
+    assert "from failed" in answer.content.decode()
 
 
 def test_running_again_leads_to_the_new_execution(console, operator, alice):

@@ -35,9 +35,10 @@ from craft.exceptions import DomainError
 from craft.fields import lowest_id
 from craft.leases import Status
 from workflows.admin.drawing import draw
+from workflows.engine import payloads
 from workflows.models import Execution, Step, Workflow
 from workflows.nodes import NODES
-from workflows.services import executions
+from workflows.services import executions, reruns
 
 MOST_AT_ONCE = 200
 MOST_STEPS = 300
@@ -51,6 +52,8 @@ STARTED_BY = {
     "rerun": "Run again",
     "batch": "A batch",
     "subworkflow": "Another workflow",
+    "fork": "Forked",
+    "node": "One node, by itself",
 }
 
 
@@ -155,6 +158,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
         return [
             at("cancel/", self.cancel_view, "cancel"),
             at("rerun/", self.rerun_view, "rerun"),
+            at("resume/", self.resume_view, "resume"),
             at("steps/<int:step_id>/", self.step_view, "step"),
             *super().get_urls(),
         ]
@@ -184,6 +188,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise Http404
         step = get_object_or_404(Step, execution=object_id, pk=step_id)
+        payloads.load([step])
         context = {"step": step, "usage": as_usage(step.usage)}
         return TemplateResponse(request, "workflows/admin/step.html", context)
 
@@ -219,6 +224,23 @@ class ExecutionAdmin(ReadOnlyAdmin):
             question=f"Run {execution.workflow} again?",
             sentences=list(what_a_rerun_does(execution)),
             button="Run again",
+            leave="Not now",
+            back=page_of(execution),
+        )
+
+    def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        execution = self._execution(request, object_id)
+        if request.method == "POST":
+            new = self._rerun(request, [execution], start="failed", version="same")
+            return HttpResponseRedirect(page_of(new[0] if new else execution))
+        return self._confirm(
+            request,
+            question=f"Go on with {execution.workflow} from where it failed?",
+            sentences=[
+                "A new execution takes over what is done, so that no effect of it is repeated, and goes on from what failed. This one stays as it is.",
+                f"It runs version {execution.version.number}, as this one did.",
+            ],
+            button="Go on from the failure",
             leave="Not now",
             back=page_of(execution),
         )
@@ -335,11 +357,13 @@ class ExecutionAdmin(ReadOnlyAdmin):
             text = "The process that runs it has been told to stop, and will within seconds."
             self.message_user(request, text, messages.INFO)
 
-    def _rerun(self, request: HttpRequest, chosen: list[Execution]) -> list[Execution]:
+    def _rerun(
+        self, request: HttpRequest, chosen: list[Execution], **how: Any
+    ) -> list[Execution]:
         started = []
         for execution in chosen:
             try:
-                new = executions.rerun_execution(execution, user=request.user)  # type: ignore[arg-type]  # nobody else gets here
+                new = reruns.rerun_execution(execution, user=request.user, **how)  # type: ignore[arg-type]  # nobody else gets here
             except DomainError as error:
                 self._refused(request, execution, error)
                 continue
@@ -394,6 +418,7 @@ def page_of_execution(execution: Execution) -> dict[str, Any]:
     steps = found[:MOST_STEPS]
     version = execution.version
     statuses = {step.node_id: step.status for step in steps}
+    payloads.load([execution])
     return {
         "execution": execution,
         "workflow": execution.workflow,
@@ -410,6 +435,8 @@ def page_of_execution(execution: Execution) -> dict[str, Any]:
             for line in execution.logs
         ],
         "can_cancel": not execution.is_over,
+        "can_resume": execution.status in {Status.FAILED, Status.CANCELLED}
+        and not execution.only_node_id,
         "others": list_of(Execution, workflow__id__exact=execution.workflow_id),
     }
 
@@ -421,6 +448,8 @@ def started_by(execution: Execution) -> SafeString | str:
     if kind == "rerun" and trigger.get("of"):
         old = Execution(pk=str(trigger["of"]))
         text = format_html("Run again after {}", as_link(page_of(old), as_id(old.pk)))
+        if trigger.get("from"):
+            text = format_html("{}, from {}", text, trigger["from"])
     if execution.created_by is not None:
         text = format_html("{}, {}", text, as_row_link(execution.created_by))
     return format_html("{} (as a draft)", text) if trigger.get("draft") else text
@@ -439,7 +468,10 @@ def facts_of(execution: Execution) -> Iterator[tuple[str, Any]]:
     elif execution.status != Status.RUNNING:
         label = "Due" if execution.status == Status.PENDING else "Goes on"
         yield label, execution.next_attempt_at
+        if execution.next_attempt_at is None and execution.concurrency_key is not None:
+            yield "In line", execution.concurrency_key or "with all others"
     yield "Cancel asked for", execution.cancel_requested_at
+    yield "Labels", ", ".join(map(": ".join, execution.labels.items()))
     yield "Models", as_usage(execution.usage)
 
 

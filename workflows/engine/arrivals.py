@@ -17,8 +17,10 @@ from django.utils import timezone
 
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status
+from workflows.engine import lines, payloads
 from workflows.engine.counts import count_usage
 from workflows.engine.executor import StepRecord
+from workflows.engine.expressions import ExpressionError
 from workflows.engine.sequels import after_error
 from workflows.events import APPROVAL_REQUESTED
 from workflows.models import Approval, ApprovalStatus, Decision, Execution, Signal
@@ -57,7 +59,11 @@ def collect(ids: Sequence[str], found: Mapping[str, Come]) -> None:
     children = Execution.unscoped.filter(
         parent__in=ids, is_awaited=True, status__in=TERMINAL
     )
-    for child in children.only("parent_id", "parent_slot", "status", "output", "error"):
+    ended = list(
+        children.only("parent_id", "parent_slot", "status", "output", "apart", "error")
+    )
+    payloads.load(ended)
+    for child in ended:
         found[str(child.parent_id)].answers[child.parent_slot] = {
             "execution_id": child.pk,
             "status": child.status,
@@ -162,7 +168,24 @@ def _start_children(asked: Sequence[Asked]) -> None:
             },
         )
         if is_new:
+            with payloads.set_apart([child]):
+                if child.apart:
+                    child.save(update_fields=["input", "output", "apart"])
             count_usage([child])
+            _queue_up(child)
+
+
+def _queue_up(child: Execution) -> None:
+    """Whatever the rule of its line: a step waits for it."""
+    try:
+        key = lines.key_for(child.workflow, child.input, child.trigger)
+    except ExpressionError:
+        key = ""
+    if key is not None:
+        Execution.unscoped.filter(pk=child.pk).update(
+            concurrency_key=key, next_attempt_at=None
+        )
+        lines.give_places([(child.workflow_id, key)])
 
 
 def close(over: Sequence[Execution], awaited: Sequence[Execution]) -> None:

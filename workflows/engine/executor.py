@@ -26,10 +26,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from craft.exceptions import DomainError
 from workflows.engine import flights
+from workflows.engine.budgets import overrun
 from workflows.engine.conditions import compile_conditions
 from workflows.engine.expressions import ExpressionError, compile_value, render
 from workflows.engine.graph import DONE, ITEM, Edge, Graph, GraphNode
-from workflows.engine.pins import handles_of, mocked_output, pinned_output
+from workflows.engine.pins import (
+    MOCKED,
+    PINNED,
+    handles_of,
+    mocked_output,
+    pinned_output,
+)
 from workflows.engine.retry import RetryPolicy
 from workflows.engine.secrets import Secrets
 from workflows.engine.usage import added, sum_of
@@ -88,6 +95,9 @@ class StepRecord:
     wake_at: datetime | None = None
     iteration: str = ""
     usage: Usage | None = None
+    origin: str = ""
+    begun: int = 0
+    ended: int = 0
     opening: Opening | None = None
     """What is to be opened together with the step: written with it, once."""
     took: str = ""
@@ -112,10 +122,6 @@ class Job:
     workflow: dict[str, Any]
     logs: list[dict[str, Any]] = field(default_factory=list)
     is_test: bool = False
-    pins: Mapping[str, Any] = field(default_factory=dict)
-    """By node: what it is said to have put out, so that it does not run."""
-    is_dry: bool = False
-    """Nothing reaches outside, and nobody waits: effects give their type's example."""
     depth: int = 0
     """How many executions stand above it."""
     started_by: str | None = None
@@ -125,8 +131,14 @@ class Job:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What came for a step's opening, by the step's slot."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
-    may_spend: Callable[[Usage], None] | None = None
-    """Asked with what the execution has taken so far, before each call that costs; raises a NodeError where that is enough."""
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    started_at: datetime | None = None
+    pins: Mapping[str, Any] = field(default_factory=dict)
+    """By node: what it is said to have put out, so that it does not run."""
+    is_dry: bool = False
+    """Nothing reaches outside, and nobody waits: effects give their type's example."""
+    only: str = ""
+    """Of all nodes this one runs, with the execution's input; the pins are what the others put out."""
 
 
 @dataclass(frozen=True)
@@ -341,8 +353,11 @@ class Run:
             (record.node_id, record.iteration): record for record in recorded
         }
         self._root = Scope()
+        if job.only:
+            self._root.outputs.update(job.pins)
+        roots = [graph.nodes[job.only]] if job.only else graph.roots
         self._queue: deque[tuple[GraphNode, Scope]] = deque(
-            (node, self._root) for node in graph.roots
+            (node, self._root) for node in roots
         )
         self._root.open = len(self._queue)
         self._tasks: dict[asyncio.Task[None], Scope] = {}
@@ -353,6 +368,9 @@ class Run:
         self._taken: set[str] = set()
         self._ending: Ending | None = None
         self._since_breath = 0
+        self._number = max(
+            (max(step.begun, step.ended) for step in recorded), default=1
+        )
 
     # --- The walk ---
 
@@ -458,6 +476,8 @@ class Run:
 
     def _output(self) -> Any:
         """That of the `output` or `respond` nodes that were reached, else that of the last node."""
+        if self.job.only:
+            return self._root.outputs.get(self.job.only)
         return self._result_of(self._root) if self.graph.nodes else self.job.input
 
     def _result_of(self, scope: Scope) -> Any:
@@ -481,7 +501,7 @@ class Run:
         if step.error and step.wake_at and step.wake_at > utcnow():
             self._wait(node, step, scope, step.wake_at)  # what is due is another branch
             return
-        if node.id in self.job.pins:
+        if node.id in self.job.pins and node.id != self.job.only:
             self._pin(node, step, scope)
             return
         names = self._names_for(node, step, scope)
@@ -527,19 +547,32 @@ class Run:
     def _pin(self, node: GraphNode, step: StepRecord, scope: Scope) -> None:
         pinned = pinned_output(node, self.job.pins[node.id])
         step.output, step.handles = pinned.value, list(pinned.handles)
+        step.origin = PINNED
         self._close(step, "completed")
         self.unsaved.append(step)
         self._settle(node, step, scope)
 
     def inputs_of(self, node: GraphNode, scope: Scope) -> dict[str, Any]:
         """What each edge brought that the node was begun on, by the node that it left."""
+        if self.job.only:
+            sources = {edge.source for edge in node.incoming}
+            is_by_source = isinstance(self.job.input, dict) and len(sources) > 1
+            return (
+                {
+                    source: value
+                    for source, value in self.job.input.items()
+                    if source in sources
+                }
+                if is_by_source
+                else dict.fromkeys(sources, self.job.input)
+            )
         return {
             edge.source: scope.outputs[edge.source]
             for edge in scope.begun.get(node.id, ())
         }
 
     def _input_of(self, node: GraphNode, scope: Scope) -> Any:
-        if not node.incoming:
+        if not node.incoming or node.id == self.job.only:
             return self.job.input
         taken = scope.begun[node.id]
         if len(taken) == 1:
@@ -651,6 +684,7 @@ class Run:
         self.job.secrets.require(node.secrets)
         config = node.resolve(names)
         if self.job.is_dry and (node.node.effect != "pure" or node.node.opens):
+            step.origin = MOCKED
             return mocked_output(node)
         call = NodeCall(self, node, step, names, config, scope)
         if node.cache:
@@ -661,6 +695,10 @@ class Run:
         self, node: GraphNode, step: StepRecord, call: NodeCall
     ) -> Outcome:
         if node.node.effect != "pure":
+            job = self.job
+            error = overrun(job.budget, self.usage, job.started_at, utcnow())
+            if error is not None:
+                return Stop(error=error)
             outcome = await self._call_outside(node, step, call)
         elif node.suspends:
             outcome = await self._call_in_time(node, call)
@@ -696,8 +734,6 @@ class Run:
         self, node: GraphNode, step: StepRecord, call: NodeCall
     ) -> Outcome:
         """The intent is committed before the call goes out, with all pure steps that led to it: a restart can't choose another way."""
-        if node.node.spends and self.job.may_spend is not None:
-            self.job.may_spend(self.usage)
         step.status = "running"
         await self._save(step)
         return await self._call_in_time(node, call)
@@ -745,6 +781,8 @@ class Run:
             case Output(value, handles):
                 step.output, step.handles = value, list(handles)
                 step.took, step.opening = outcome.took, outcome.opening
+                if self.job.is_dry and step.opening is not None:
+                    step.origin, step.opening = MOCKED, None
                 if step.took:
                     self._taken.add(step.took)
                 if outcome.usage:
@@ -756,6 +794,7 @@ class Run:
             case Iterating(turns):
                 await self._iterate(node, step, scope, turns)
             case Waiting() if self.job.is_dry:
+                step.origin = MOCKED
                 passed_on = Output(step.input, handles_of(node)[:1])
                 await self._apply(node, step, scope, passed_on)
             case Waiting(until, opening):
@@ -797,13 +836,26 @@ class Run:
 
     def take_unsaved(self) -> list[StepRecord]:
         """Copies: the writer reads them while the run goes on."""
-        steps, self.unsaved = [replace(step) for step in self.unsaved], []
+        steps = [replace(step) for step in self.numbered_unsaved()]
+        self.unsaved = []
         return steps
 
     def take_news(self) -> list[tuple[str, dict[str, Any]]]:
         """What the steps publish that are taken at the same time: to be written down with them."""
         news, self._news = self._news, []
         return news
+
+    def numbered_unsaved(self) -> list[StepRecord]:
+        """In the order in which they are written, which is that of their numbers."""
+        for step in self.unsaved:
+            self._count(step)
+        return self.unsaved
+
+    def _count(self, step: StepRecord) -> None:
+        if not step.begun:
+            self._number = step.begun = self._number + 1
+        if step.completed_at is not None and not step.ended:
+            self._number = step.ended = self._number + 1
 
     # --- Turns ---
 
@@ -1061,7 +1113,8 @@ class Run:
             taken = taken or edge.handle in handles
         if step.status != "skipped" and not taken:
             scope.terminals[node.id] = step.output
-        self._look_behind(onward, scope)
+        if node.id != self.job.only:
+            self._look_behind(onward, scope)
         self._leave(scope)
 
     def _look_behind(self, edges: Sequence[Edge], scope: Scope) -> None:

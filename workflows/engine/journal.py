@@ -15,7 +15,7 @@ from craft import rows
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status, as_lease_fields, this_process
 from integrations.services.credentials import open_credentials
-from workflows.engine import arrivals
+from workflows.engine import arrivals, lines, payloads
 from workflows.engine.arrivals import Come
 from workflows.engine.counts import count_endings, count_usage
 from workflows.engine.executor import Ending, Job, StepRecord
@@ -24,7 +24,7 @@ from workflows.engine.secrets import Secrets
 from workflows.engine.sequels import after_failures
 from workflows.engine.usage import sum_of
 from workflows.events import EXECUTION_CANCELLED, EXECUTION_FAILED, WORKFLOW_EXECUTED
-from workflows.models import Execution, Step, WorkflowVersion
+from workflows.models import Execution, ExecutionLabel, Step, WorkflowVersion
 from workflows.nodes import NODES
 from workflows.nodes.base import Node, Usage
 
@@ -36,6 +36,11 @@ ENDED_EVENTS = {
     Status.CANCELLED: EXECUTION_CANCELLED,
 }
 NOBODY = (-1, 0)
+SKIPPED = {
+    "code": "concurrency_limit",
+    "message": "As many executions were under way as this workflow lets run at once, and its rule is to skip.",
+    "node_id": None,
+}
 STEP_FIELDS = (
     "status",
     "input",
@@ -47,11 +52,15 @@ STEP_FIELDS = (
     "completed_at",
     "wake_at",
     "usage",
+    "origin",
+    "begun",
+    "ended",
 )
 ENDING_FIELDS = (
     "updated_at",
     "status",
     "output",
+    "apart",
     "error",
     "logs",
     "usage",
@@ -120,6 +129,11 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
         signals=come.signals,
         answers=come.answers,
         secrets=secrets_of(execution),
+        budget=workflow.settings.get("budget") or {},
+        started_at=execution.started_at,
+        pins=execution.pins or {},
+        is_dry=execution.is_dry,
+        only=execution.only_node_id,
     )
 
 
@@ -137,10 +151,16 @@ def secrets_of(execution: Execution) -> Secrets:
 def recorded_steps(executions: Sequence[Execution]) -> dict[str, list[StepRecord]]:
     """What earlier processes wrote down, by execution."""
     found: dict[str, list[StepRecord]] = {execution.pk: [] for execution in executions}
-    resumed = [execution.pk for execution in executions if execution.lease_epoch > 1]
+    resumed = [
+        execution.pk
+        for execution in executions
+        if execution.lease_epoch > 1 or execution.rerun_of_id
+    ]
     if not resumed:
         return found
-    for step in Step.objects.filter(execution__in=resumed).order_by("id"):
+    steps = list(Step.objects.filter(execution__in=resumed).order_by("id"))
+    payloads.load(steps)
+    for step in steps:
         found[step.execution_id].append(
             StepRecord(
                 node_id=step.node_id,
@@ -216,9 +236,41 @@ def _insert_new(writes: Sequence[Write]) -> None:
 
 
 def insert(executions: Sequence[Execution]) -> None:
-    """In the caller's transaction."""
-    rows.insert(executions)
+    """Called within a transaction."""
+    with payloads.set_apart(executions):
+        rows.insert(executions)
+    index_labels([execution for execution in executions if execution.labels])
     count_usage(executions)
+    _queue_up([each for each in executions if each.concurrency_key is not None])
+
+
+def _queue_up(executions: Sequence[Execution]) -> None:
+    """In their lines. Who finds no place there, and is not to wait, is over."""
+    if not executions:
+        return
+    for execution in executions:
+        if execution.error:  # there is no telling which line is its
+            end_unclaimed(execution, status=Status.FAILED, error=execution.error)
+    lines.give_places(lines.lines_of(executions))
+    impatient = [
+        execution
+        for execution in executions
+        if lines.concurrency_of(execution.workflow).get("rule") == lines.SKIP
+    ]
+    for execution in lines.without_place(impatient) if impatient else ():
+        end_unclaimed(execution, status=Status.CANCELLED, error=SKIPPED)
+
+
+def index_labels(executions: Sequence[Execution]) -> None:
+    rows = [
+        ExecutionLabel(
+            company_id=execution.company_id, execution=execution, key=key, value=value
+        )
+        for execution in executions
+        for key, value in execution.labels.items()
+    ]
+    if rows:
+        ExecutionLabel.unscoped.bulk_create(rows)
 
 
 def _save_steps(writes: Iterable[Write]) -> None:
@@ -228,11 +280,16 @@ def _save_steps(writes: Iterable[Write]) -> None:
             latest[write.execution.pk, record.node_id, record.iteration] = _as_row(
                 write.execution, record
             )
-    rows.insert_or_update(
-        list(latest.values()),
-        unique=("execution", "node_id", "iteration"),
-        update=STEP_FIELDS,
-    )
+    save_steps(list(latest.values()))
+
+
+def save_steps(steps: Sequence[Step]) -> None:
+    with payloads.set_apart(steps):
+        rows.insert_or_update(
+            steps,
+            unique=("execution", "node_id", "iteration"),
+            update=(*STEP_FIELDS, "apart"),
+        )
 
 
 def _as_row(execution: Execution, record: StepRecord) -> Step:
@@ -253,6 +310,9 @@ def _as_row(execution: Execution, record: StepRecord) -> Step:
         completed_at=record.completed_at,
         wake_at=record.wake_at,
         usage=record.usage,
+        origin=record.origin,
+        begun=record.begun,
+        ended=record.ended,
     )
 
 
@@ -298,9 +358,9 @@ def _apply_ending(write: Write, held: dict[str, tuple[int, int]]) -> None:
 def _save_endings(writes: Sequence[Write]) -> None:
     if not writes:
         return
-    rows.update(
-        [write.execution for write in writes if not write.is_new], fields=ENDING_FIELDS
-    )
+    known = [write.execution for write in writes if not write.is_new]
+    with payloads.set_apart(known, fields=("output",)):
+        rows.update(known, fields=ENDING_FIELDS)
     over = [
         write.execution
         for write in writes
@@ -311,6 +371,7 @@ def _save_endings(writes: Sequence[Write]) -> None:
 
 def _tell_of_endings(over: Sequence[Execution]) -> None:
     count_endings(over)
+    lines.give_places(lines.lines_of(over))
     arrivals.close(
         [each for each in over if _may_have_opened(each)],
         [each for each in over if each.parent_id and each.is_awaited],

@@ -1,6 +1,6 @@
 """Outputs that no node made: what a person says that one put out, and what an effect gives in a dry run.
 
-A node that leaves by `main` is pinned with its output. One that leaves by other handles (a condition, a route, an approval) is pinned with
+A node that leaves by `main` (or, once its turns are over, by `done`) is pinned with its output. One that leaves by other handles (a condition, a route, an approval) is pinned with
 `{"handle": "false", "output": …}`.
 """
 
@@ -14,7 +14,6 @@ from workflows.nodes.base import Output
 
 PINNED, MOCKED, TAKEN_OVER = "pinned", "mocked", "taken_over"
 """A step's origin, where its node did not run; it is empty where it did."""
-MAIN = "main"
 
 
 def handles_of(node: GraphNode) -> tuple[str, ...]:
@@ -23,8 +22,8 @@ def handles_of(node: GraphNode) -> tuple[str, ...]:
 
 def pinned_output(node: GraphNode, pin: Any) -> Output:
     handles = handles_of(node)
-    if MAIN in handles or not handles:
-        return Output(pin, (MAIN,))
+    if node.onward in handles or not handles:
+        return Output(pin, (node.onward,))
     if isinstance(pin, dict) and pin.get("handle") in handles:
         return Output(pin.get("output"), (pin["handle"],))
     return Output(pin, handles[:1])
@@ -33,9 +32,8 @@ def pinned_output(node: GraphNode, pin: Any) -> Output:
 def mocked_output(node: GraphNode) -> Output:
     """Its type's example, by the handle that the example leaves by."""
     example = node.node.example
-    handles = example.get("handles") or [
-        MAIN if MAIN in handles_of(node) else handles_of(node)[0]
-    ]
+    own = handles_of(node)
+    handles = example.get("handles") or [node.onward if node.onward in own else own[0]]
     return Output(example.get("output"), tuple(handles))
 
 
@@ -52,7 +50,7 @@ def _fault_of(node: GraphNode | None, pin: Any) -> str:
     if node is None:
         return "There is no such node."
     handles = handles_of(node)
-    if MAIN in handles or not handles:
+    if node.onward in handles or not handles:
         return ""
     is_told = isinstance(pin, dict) and set(pin) <= {"handle", "output"}
     if is_told and pin.get("handle") in handles:

@@ -37,7 +37,7 @@ from craft.leases import (
     due,
 )
 from craft.lifetime import stopping
-from workflows.engine import journal, results
+from workflows.engine import journal, payloads, results
 from workflows.engine.arrivals import Come
 from workflows.engine.executor import Ending, LeaseLostError, Run, StepRecord, drive
 from workflows.engine.flights import Result
@@ -513,6 +513,7 @@ def run_suspects() -> int:
 def claim_executions(*, limit: int, lost: int = 0) -> list[Execution]:
     executions = claim(Execution, limit=limit, lost=lost)
     prefetch_related_objects(executions, "version", "workflow", "company")
+    payloads.load(executions)
     return executions
 
 
@@ -531,7 +532,7 @@ def run_instantly(
     except Exception:
         logger.exception("execution %s broke", execution.pk)
         ending = broken()
-    steps = run.unsaved  # nobody changes them any more
+    steps = run.numbered_unsaved()  # nobody changes them any more
     if not graph.keeps_steps and ending.status == "completed":
         execution.usage = {**execution.usage, "steps": len(steps)}
         steps = []

@@ -3,9 +3,12 @@ from workflows.models.executions import (
     Execution,
     ExecutionQuerySet,
     Step,
+    StepOrigin,
     StepStatus,
 )
+from workflows.models.labels import ExecutionLabel
 from workflows.models.library import GuestUse, Rating
+from workflows.models.payloads import Payload
 from workflows.models.schedules import Firing, Schedule
 from workflows.models.seen import SeenKey
 from workflows.models.tests import WorkflowTest
@@ -27,14 +30,17 @@ __all__ = [
     "ApprovalStatus",
     "Decision",
     "Execution",
+    "ExecutionLabel",
     "ExecutionQuerySet",
     "Firing",
     "GuestUse",
+    "Payload",
     "Rating",
     "Schedule",
     "SeenKey",
     "Signal",
     "Step",
+    "StepOrigin",
     "StepStatus",
     "TriggerSecret",
     "Workflow",

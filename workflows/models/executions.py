@@ -40,9 +40,23 @@ class Execution(CompanyModel, LeasedModel):
     trigger = models.JSONField(default=dict, editable=False)
     input = models.JSONField(null=True, editable=False)
     output = models.JSONField(null=True, editable=False)
+    # Which of input and output are too large for this row; see `workflows/engine/payloads.py`.
+    apart = models.CharField(max_length=20, blank=True, default="", editable=False)
     error = models.JSONField(null=True, editable=False)
     logs = models.JSONField(default=list, editable=False)
     usage = models.JSONField(default=dict, editable=False)
+    labels = models.JSONField(default=dict, editable=False)
+    pins = models.JSONField(null=True, editable=False)
+    is_dry = models.BooleanField(default=False, editable=False)
+    rerun_of = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="reruns",
+        db_index=False,
+        editable=False,
+    )
+    concurrency_key = models.CharField(max_length=200, null=True, editable=False)
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, editable=False)
     completed_at = models.DateTimeField(null=True, editable=False)
@@ -78,6 +92,24 @@ class Execution(CompanyModel, LeasedModel):
             *lease_indexes("execution"),
             models.Index(fields=["company", "-id"], name="execution_of_company"),
             models.Index(fields=["workflow", "-id"], name="execution_of_workflow"),
+            models.Index(
+                fields=["company", "status", "-id"],
+                name="execution_gone_wrong",
+                condition=models.Q(status__in=["failed", "cancelled"]),
+            ),
+            models.Index(
+                fields=["workflow", "concurrency_key", "id"],
+                name="execution_in_line",
+                condition=models.Q(
+                    status__in=["pending", "running", "waiting"],
+                    concurrency_key__isnull=False,
+                ),
+            ),
+            models.Index(
+                fields=["rerun_of"],
+                name="execution_rerun_of",
+                condition=models.Q(rerun_of__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -97,6 +129,12 @@ class Execution(CompanyModel, LeasedModel):
     def is_over(self) -> bool:
         return Status(self.status).is_terminal
 
+    @property
+    def only_node_id(self) -> str:
+        """Where one node was run by itself: its id."""
+        is_of_one = self.trigger.get("type") == "node"
+        return str(self.trigger["node_id"]) if is_of_one else ""
+
 
 class StepStatus(models.TextChoices):
     """An execution's words, and two more: a branch that was not taken, and an effect whose outcome nobody knows."""
@@ -111,8 +149,18 @@ class StepStatus(models.TextChoices):
     UNKNOWN = "unknown", "Unknown"
 
 
+class StepOrigin(models.TextChoices):
+    """Why a step holds an output that its node did not make here; empty where it did."""
+
+    PINNED = "pinned", "Pinned"
+    MOCKED = "mocked", "Mocked"
+    TAKEN_OVER = "taken_over", "Taken over"
+
+
 class Step(models.Model):
-    """A node's run within an execution: written once for each node and iteration, and never run again once completed."""
+    """A node's run within an execution: written once for each node and iteration, and never run again once completed.
+
+    `begun` and `ended` number what an execution goes through, in the order in which it is written down."""
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(
@@ -126,6 +174,7 @@ class Step(models.Model):
     status = models.CharField(max_length=10, choices=StepStatus.choices)
     input = models.JSONField(null=True)
     output = models.JSONField(null=True)
+    apart = models.CharField(max_length=20, blank=True, default="")
     handles = models.JSONField(default=list)
     error = models.JSONField(null=True)
     attempt = models.PositiveIntegerField(default=1)
@@ -133,6 +182,11 @@ class Step(models.Model):
     completed_at = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True)
     usage = models.JSONField(null=True)
+    begun = models.PositiveIntegerField(default=0)
+    ended = models.PositiveIntegerField(default=0)
+    origin = models.CharField(
+        max_length=10, choices=StepOrigin.choices, blank=True, default=""
+    )
 
     class Meta:
         ordering = ["execution", "position", "id"]

@@ -45,7 +45,14 @@ class Workflow(stamps.StampedModel, CompanyModel):
     """A graph of nodes, or a pipeline of steps, which is a chain of the same nodes. What it does is kept in its versions."""
 
     unheeded = frozenset(
-        {"usage_count", "ended_count", "ended_ms_total", "rating_count", "rating_total"}
+        {
+            "usage_count",
+            "removed_count",
+            "ended_count",
+            "ended_ms_total",
+            "rating_count",
+            "rating_total",
+        }
     )
 
     id = IdField("wf")
@@ -83,10 +90,13 @@ class Workflow(stamps.StampedModel, CompanyModel):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     usage_count = models.PositiveBigIntegerField(default=0, editable=False)
+    removed_count = models.PositiveBigIntegerField(default=0, editable=False)
     ended_count = models.PositiveBigIntegerField(default=0, editable=False)
     ended_ms_total = models.FloatField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
     rating_total = models.PositiveIntegerField(default=0, editable=False)
+    # The last of the fields: those above name Django's settings.
+    settings = models.JSONField(default=dict, blank=True)
 
     objects = GuardedManager.from_queryset(WorkflowQuerySet)()
     unscoped: ClassVar[Any] = models.Manager.from_queryset(WorkflowRows)()

@@ -28,7 +28,6 @@ class Agent(Node):
     family = "ai"
     summary = "Asks one of the company's agents, which answers from its data sources as it would by the API. The execution is kept with the agent's others."
     effect = "effect"
-    spends = True
     refers_to = {"agent_id": "agents.Agent"}
     config_schema = {
         "type": "object",

@@ -28,7 +28,6 @@ class AiModel(Node):
     family = "ai"
     summary = "Asks a model, and answers with its text, or with JSON that fits a schema. What expressions put into a prompt is quoted as data. `craftai-1` writes nothing of its own: it answers with those sentences of the data that speak of what the prompt asks, or, asked for a summary, with the few that say most of it; and for JSON as `extract` does."
     effect = "effect"
-    spends = True
     config_schema = {
         "type": "object",
         "properties": {

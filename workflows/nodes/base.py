@@ -225,8 +225,6 @@ class Node:
     config_schema: ClassVar[dict[str, Any]]
     """JSON Schema 2020-12 of `config`, with `additionalProperties: false`. A string that holds an expression is accepted wherever any type is. A field marked
     `x-secret` may name secrets; one marked `x-credential`, with a list of types, names a credential of one of them."""
-    spends: ClassVar[bool] = False
-    """Whether a run of it costs tokens or money: the execution's budget is asked first."""
     refers_to: ClassVar[dict[str, str]] = {}
     """Config keys that hold ids of the company's own rows, by their models (`agents.Agent`): looked up when a workflow is saved."""
     raw_fields: ClassVar[frozenset[str]] = frozenset()

@@ -34,7 +34,6 @@ class Classify(Node):
     family = "ai"
     summary = "Says which of your labels a text is about, and with branch sends the input on by it. `craftai-1` goes by the words that the text shares with the labels' names and descriptions, or by words of the same meaning."
     effect = "effect"
-    spends = True
     config_schema = {
         "type": "object",
         "properties": {

@@ -23,7 +23,6 @@ class Embed(Node):
     family = "ai"
     summary = "Makes a vector of each text, so that texts can be compared: near vectors, near meanings. `craftai-1` makes 256 numbers of the stems of a text's words and of their letters, the same for the same text for ever: texts that share words lie near each other, other words of the same meaning do not."
     effect = "effect"
-    spends = True
     config_schema = {
         "type": "object",
         "properties": {

@@ -33,7 +33,6 @@ class Extract(Node):
     family = "ai"
     summary = "Takes out of a text what a JSON Schema describes. The answer fits the schema: one that does not is asked for once more, and then an error tells its faults. `craftai-1` finds what the text says plainly: values behind labels that are named like the schema's fields, rows of tables, and mail addresses, dates, amounts and options by their looks; it guesses nothing."
     effect = "effect"
-    spends = True
     config_schema = {
         "type": "object",
         "properties": {

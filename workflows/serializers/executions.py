@@ -1,14 +1,18 @@
 from typing import Any
 
+from django.db.models import prefetch_related_objects
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from craft.api.serializers import ModelSerializer, Serializer
+from workflows.engine import payloads
 from workflows.models import (
     MOST_STEPS,
     Execution,
     Step,
 )
 from workflows.serializers.versions import VersionField
+from workflows.serializers.workflows import ObjectField
 from workflows.services.batches import MAX_INPUTS
 
 
@@ -44,7 +48,16 @@ class UsageSerializer(Serializer):
         return super().to_representation(shown)
 
 
+@extend_schema_field(serializers.ListField(child=serializers.CharField()))
+class ApartField(serializers.ReadOnlyField):
+    """Which of `input` and `output` have more than 256 KB. Lists show null for them; the execution itself shows them."""
+
+    def to_representation(self, value: str) -> list[str]:
+        return value.split(",") if value else []
+
+
 class StepSerializer(ModelSerializer):
+    apart = ApartField()
     usage = UsageSerializer(allow_null=True, read_only=True)
     error = ErrorSerializer(allow_null=True, read_only=True)
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
@@ -60,14 +73,25 @@ class StepSerializer(ModelSerializer):
             "status",
             "input",
             "output",
+            "apart",
             "error",
             "attempt",
             "started_at",
             "completed_at",
             "duration_ms",
             "usage",
+            "origin",
         ]
         read_only_fields = fields
+        extra_kwargs = {
+            "origin": {
+                "help_text": "Where the node did not run: `pinned` (the output was given), `mocked` (a dry run), `taken_over` (from the execution that this one goes on from). Else empty."
+            }
+        }
+
+
+class LabelsField(ObjectField):
+    """Names and texts, to find an execution by: `{"customer": "42"}`."""
 
 
 class ExecutionListSerializer(ModelSerializer):
@@ -79,11 +103,23 @@ class ExecutionListSerializer(ModelSerializer):
     created_by = serializers.CharField(
         source="created_by_id", read_only=True, allow_null=True
     )
+    apart = ApartField()
     error = ErrorSerializer(allow_null=True, read_only=True)
     usage = UsageSerializer(
         read_only=True, help_text="What its calls of models took, all steps together."
     )
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
+    rerun_of = serializers.CharField(
+        source="rerun_of_id",
+        read_only=True,
+        allow_null=True,
+        help_text="The execution that this one goes on from.",
+    )
+    dry_run = serializers.BooleanField(
+        source="is_dry",
+        read_only=True,
+        help_text="Whether effects were only mocked: nothing went out.",
+    )
 
     class Meta:
         model = Execution
@@ -95,10 +131,15 @@ class ExecutionListSerializer(ModelSerializer):
             "status",
             "input",
             "output",
+            "apart",
             "error",
             "trigger",
             "version",
             "usage",
+            "labels",
+            "dry_run",
+            "rerun_of",
+            "concurrency_key",
             "created_by",
             "created_at",
             "started_at",
@@ -129,7 +170,13 @@ class ExecutionSerializer(ExecutionListSerializer):
     logs = LogLineSerializer(many=True, read_only=True)
 
     class Meta(ExecutionListSerializer.Meta):
-        fields = [*ExecutionListSerializer.Meta.fields, "steps", "logs"]
+        fields = [*ExecutionListSerializer.Meta.fields, "pins", "steps", "logs"]
+
+    def to_representation(self, instance: Execution) -> Any:
+        """With what is kept apart."""
+        prefetch_related_objects([instance], "steps")
+        payloads.load([instance, *instance.steps.all()])
+        return super().to_representation(instance)
 
 
 class FinishedSerializer(ExecutionSerializer):
@@ -182,6 +229,21 @@ class ExecuteSerializer(Serializer):
         default=30.0,
         help_text="How long `sync` waits; the execution goes on after it.",
     )
+    labels = LabelsField(
+        required=False,
+        default=dict,
+        help_text='Names and texts, to find the execution by: `{"customer": "42"}`.',
+    )
+    pins = ObjectField(
+        required=False,
+        default=dict,
+        help_text='By node id: an output. That node does not run; it is taken to have put this out. A node that leaves by other handles than `main` takes `{"handle": …, "output": …}`.',
+    )
+    dry_run = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Nothing goes out and nobody waits: nodes with an effect give their type's example as output.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "input" in attrs and "inputs" in attrs:
@@ -221,3 +283,76 @@ class BatchResultSerializer(Serializer):
     completed = serializers.IntegerField()
     failed = serializers.IntegerField()
     executions = BatchedSerializer(many=True, help_text="In the order of the inputs.")
+
+
+class ChangeExecutionSerializer(Serializer):
+    labels = LabelsField(
+        required=False,
+        default=dict,
+        help_text="Changed key by key; null takes one away.",
+    )
+
+
+class RunNodeSerializer(Serializer):
+    input = serializers.JSONField(
+        required=False,
+        allow_null=True,
+        default=dict,
+        help_text="What the node gets. For a node with several incoming edges: `{node_id: output}`.",
+    )
+    nodes = ObjectField(
+        required=False,
+        default=dict,
+        help_text="By node id: what the others put out, for expressions such as `{{ nodes.fetch.body }}`.",
+    )
+    pins = ObjectField(
+        required=False,
+        default=dict,
+        help_text="The same, in the form that `execute` takes it; `nodes` goes before it.",
+    )
+    dry_run = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Nothing goes out: a node with an effect gives its type's example.",
+    )
+    timeout_seconds = serializers.FloatField(
+        required=False, min_value=0.1, max_value=60, default=30.0
+    )
+
+
+class RerunSerializer(Serializer):
+    version = serializers.ChoiceField(
+        ["same", "latest"],
+        required=False,
+        default="same",
+        help_text="On the version that it ran on, or on the workflow's newest.",
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        """`from` is a word of Python's."""
+        start = serializers.CharField(
+            required=False,
+            default="start",
+            max_length=64,
+            help_text="`start`, `failed`, or the id of a node: from where it runs anew. What is settled and does not stand behind that is taken over, and no effect of it is repeated.",
+        )
+        return {"from": start, **super().get_fields()}
+
+
+class ForkSerializer(Serializer):
+    node_id = serializers.CharField(max_length=64, help_text="Where to go on.")
+    input = serializers.JSONField(
+        required=False,
+        allow_null=True,
+        help_text="What the node is to get instead. It runs.",
+    )
+    output = serializers.JSONField(
+        required=False,
+        allow_null=True,
+        help_text="What the node is to have put out. It does not run. In the form of `execute`'s `pins`.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("input" in attrs) == ("output" in attrs):
+            raise serializers.ValidationError({"input": "Give either input or output."})
+        return attrs

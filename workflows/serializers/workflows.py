@@ -136,9 +136,15 @@ class WorkflowSerializer(WorkflowListSerializer):
         help_text="Where a pipeline's results go.",
     )
 
+    settings = ObjectField(
+        required=False,
+        help_text="How its executions are treated, changed key by key (null takes one away): `concurrency` `{limit, key, rule: queue|skip|cancel_oldest}`, `priority` (0 to 10), `budget` `{tokens, cost, seconds}`, `retention` `{days}`.",
+    )
+
     class Meta(WorkflowListSerializer.Meta):
         fields = [
             *WorkflowListSerializer.Meta.fields,
+            "settings",
             "nodes",
             "edges",
             "connections",

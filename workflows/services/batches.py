@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Company, User
 from craft.fields import new_id
 from craft.leases import LEASE, Status, this_process
-from workflows.engine import journal, slices
+from workflows.engine import journal, lines, slices
 from workflows.engine.graph import Graph
 from workflows.models import Execution, Workflow
 from workflows.services.executions import build_execution, doorbell, insert
@@ -34,21 +35,26 @@ def start_batch(
 
     The same `idempotency_key` again gives the executions that it made the first time, and makes what was not made then.
     """
-    first = build_execution(
+    build = partial(
+        build_execution,
         workflow=workflow,
         company=company,
         user=user,
-        input=None,
         trigger={"type": "batch"},
     )
-    made = [_like(first, input) for input in inputs]
+    stands_in_line = bool(lines.concurrency_of(workflow))
+    if stands_in_line:  # each in its own
+        made = [build(input=input) for input in inputs]
+    else:
+        first = build(input=None)
+        made = [_like(first, input) for input in inputs]
     if idempotency_key:
         for place, each in enumerate(made):
             each.idempotency_key = f"{idempotency_key}:{place}"
     found = _made_before(company, made) if idempotency_key else {}
     new = [each for each in made if each.idempotency_key not in found]
     graph = journal.graph_of(made[0].version) if made else None
-    if graph is not None and graph.is_instant:
+    if graph is not None and graph.is_instant and not stands_in_line:
         _run_all(new, graph)
     else:
         insert(new)

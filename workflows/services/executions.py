@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import (
@@ -15,7 +17,7 @@ from django.db import (
     connection,
     transaction,
 )
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -24,7 +26,8 @@ from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
 from workflows import tasks
-from workflows.engine import journal, slices
+from workflows.engine import journal, lines, slices
+from workflows.engine.expressions import ExpressionError
 from workflows.engine.graph import Graph
 from workflows.events import EXECUTION_CANCEL_REQUESTED
 from workflows.models import Execution, GuestUse, Workflow, WorkflowVersion
@@ -53,20 +56,39 @@ def build_execution(
     input: Any,
     trigger: dict[str, Any],
     idempotency_key: str | None = None,
+    pins: dict[str, Any] | None = None,
+    is_dry: bool = False,
     version: WorkflowVersion | None = None,
+    rerun_of: Execution | None = None,
+    labels: dict[str, str] | None = None,
 ) -> Execution:
     """Of what is live, unless a version is given."""
     version = version or workflow.live_version
     is_draft = not workflow.is_live or version != workflow.live_version
+    now = timezone.now()
+    error = None
+    try:
+        key = lines.key_for(workflow, input, trigger)
+    except ExpressionError as fault:
+        key = ""
+        message = f"The key of its concurrency can't be told: {fault}"
+        error = {"code": fault.code, "message": message, "node_id": None}
+    start = None if key is not None else now - lines.head_start(workflow.settings)
     return Execution(
         company=company,
         workflow=workflow,
         version=version,
+        rerun_of=rerun_of,
         created_by=user,
         trigger={**trigger, "draft": True} if is_draft else trigger,
         input=input,
         idempotency_key=idempotency_key,
-        next_attempt_at=timezone.now(),
+        next_attempt_at=start,
+        concurrency_key=key,
+        error=error,
+        labels=labels or {},
+        pins=pins or None,
+        is_dry=is_dry,
     )
 
 
@@ -75,7 +97,10 @@ def start_execution(**fields: Any) -> Execution:
 
     The same `idempotency_key` again gives the execution that it made the first time.
     """
-    execution = build_execution(**fields)
+    return _queue(build_execution(**fields))
+
+
+def _queue(execution: Execution) -> Execution:
     if execution.idempotency_key is not None:
         return _start_once(execution)
     inbox.add(execution)
@@ -111,6 +136,26 @@ def _start_once(execution: Execution) -> Execution:
 def insert(executions: Sequence[Execution]) -> None:
     with transaction.atomic():
         journal.insert(executions)
+        pushing = [
+            execution
+            for execution in executions
+            if lines.concurrency_of(execution.workflow).get("rule")
+            == lines.CANCEL_OLDEST
+        ]
+        for line in lines.lines_of(pushing):
+            transaction.on_commit(partial(make_room, line))
+
+
+def make_room(line: lines.Line) -> None:
+    """Ask the oldest in the line to end, until the newest have their places. Who was asked gives up its place within a second."""
+    limit = lines.limit_of(line)
+    if limit is None:
+        return
+    oldest = lines.members(line).filter(cancel_requested_at=None).order_by("-pk")
+    for execution in oldest.select_related("workflow")[limit:]:
+        with suppress(ConflictError):
+            request_cancel(execution)
+    doorbell.ring()
 
 
 def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
@@ -121,6 +166,8 @@ def run_execution(*, timeout_seconds: float, **fields: Any) -> Execution:
     execution = build_execution(**fields)
     if execution.idempotency_key is not None and (found := started_before(execution)):
         return wait_for_end(found, timeout_seconds)
+    if execution.concurrency_key is not None:
+        return wait_for_end(_queue(execution), timeout_seconds)
     try:
         return _run_inline(execution, timeout_seconds)
     except IntegrityError:
@@ -265,6 +312,8 @@ def request_cancel(execution: Execution) -> None:
     execution.refresh_from_db()
     if not journal.end_unclaimed(execution, status=Status.CANCELLED):
         slices.held_here.cancel(execution.pk)
+    elif execution.concurrency_key is not None:
+        doorbell.ring_on_commit()  # the next in its line has a place
 
 
 def wait_for_ends(executions: Sequence[Execution], *, seconds: float = 1.0) -> None:
@@ -288,25 +337,15 @@ def _has_ended(execution: Execution) -> bool:
 
 def count_executions(company: Company) -> int:
     """How many a company has, by the counts that are kept: of its own workflows, without those that others run of them, and with those that it runs of others'."""
-    own = Workflow.objects.for_company(company).aggregate(sum=Sum("usage_count"))
+    own = Workflow.objects.for_company(company).aggregate(
+        sum=Sum(F("usage_count") - F("removed_count"))
+    )
     lent = GuestUse.unscoped.filter(workflow__company=company).aggregate(
         sum=Sum("count")
     )
     borrowed = GuestUse.objects.for_company(company).aggregate(sum=Sum("count"))
     return int(
         (own["sum"] or 0) - (lent["sum"] or 0) + (borrowed["sum"] or 0),
-    )
-
-
-def rerun_execution(execution: Execution, *, user: User | None) -> Execution:
-    """The same input again, on the version that the workflow has now."""
-    workflow = execution.workflow
-    return start_execution(
-        workflow=workflow,
-        company=execution.company,
-        user=user,
-        input=execution.input,
-        trigger={"type": "rerun", "of": execution.pk},
     )
 
 
@@ -318,5 +357,9 @@ def sweep() -> None:
     """Put lost executions back in the queue, fail those that were lost too often, and ring when something is due."""
     for execution in recover(Execution):
         journal.end_unclaimed(execution, status=Status.FAILED, error=WORKER_LOST)
+    lines.give_free_places()
+    for line in lines.lines_with_waiting():
+        if lines.rule_of(line) == lines.CANCEL_OLDEST:
+            make_room(line)
     if due(Execution).exists():
         doorbell.ring()

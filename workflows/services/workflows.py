@@ -19,6 +19,7 @@ from workflows.services import tests
 from workflows.services.credentials import credential_faults
 from workflows.services.references import reference_faults
 from workflows.services.schedules import sync_schedule
+from workflows.services.settings import merged
 
 GRAPH_FIELDS = ("nodes", "edges", "variables", "steps", "output")
 
@@ -29,6 +30,8 @@ def create_workflow(*, company: Company, user: User | None, **fields: Any) -> Wo
     graph = {name: fields.pop(name) for name in GRAPH_FIELDS if name in fields}
     is_pipeline = check_kind(graph)
     definition = check_definition(graph, is_pipeline=is_pipeline, company_id=company.pk)
+    if "settings" in fields:
+        fields["settings"] = merged({}, fields["settings"])
     fields["status"] = check_status(fields.get("status"), is_pipeline=is_pipeline)
     workflow = Workflow(company=company, created_by=user, **fields)
     workflow.save(force_insert=True)
@@ -61,6 +64,7 @@ def told(workflow: Workflow) -> dict[str, Any]:
         "category",
         "tags",
         "public",
+        "settings",
     )
     live = workflow.published_version
     return {
@@ -101,6 +105,8 @@ def _update(
         )
     if graph:
         change_graph(workflow, changed_definition(workflow, graph), user)
+    if "settings" in changes:
+        changes["settings"] = merged(workflow.settings, changes["settings"])
     for name, value in changes.items():
         setattr(workflow, name, value)
     if workflow.is_pipeline or changes.get("status") == WorkflowStatus.PUBLISHED:

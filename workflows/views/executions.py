@@ -1,14 +1,19 @@
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import credentials_of
+from craft.api.exceptions import QueryError
+from craft.api.filters import refuse_unknown
 from craft.api.viewsets import (
     MEMBERS_WRITE,
     CompanyViewSet,
@@ -18,13 +23,20 @@ from workflows.filters import ExecutionFilter
 from workflows.models import Execution, Step, Workflow
 from workflows.serializers.executions import (
     AcceptedSerializer,
+    ChangeExecutionSerializer,
     ExecutionListSerializer,
     ExecutionSerializer,
+    FinishedSerializer,
+    ForkSerializer,
+    RerunSerializer,
     StepSerializer,
 )
 from workflows.serializers.waits import SignalSerializer
-from workflows.services import executions
+from workflows.services import executions, labels, reruns
 from workflows.services.signals import send_signal
+from workflows.services.watching import EventStream
+
+MOST_COUNTED = 10_000
 
 
 class ExecutionViewSet(
@@ -37,7 +49,13 @@ class ExecutionViewSet(
     filterset_class = ExecutionFilter
     access = MEMBERS_WRITE
     unheld = frozenset({"cancel"})
-    problems = {"cancel": (409,), "signals": (409,)}
+    problems = {
+        "cancel": (409,),
+        "signals": (409,),
+        "rerun": (409,),
+        "fork": (409,),
+        "events": (400, 503),
+    }
 
     def get_queryset(self) -> Any:
         queryset = super().get_queryset()
@@ -51,10 +69,11 @@ class ExecutionViewSet(
         )
 
     def get_total(self, queryset: QuerySet[Execution]) -> int:
-        """Executions grow without end: without a filter the workflows' own counts answer."""
-        is_filtered = set(self.request.query_params) & set(ExecutionFilter.base_filters)
-        if self.action != "list" or is_filtered:
+        if self.action != "list":
             return queryset.count()
+        return total_of(self.request, queryset, self._count_all)
+
+    def _count_all(self) -> int:
         return executions.count_executions(credentials_of(self.request).company)
 
     @extend_schema(responses=StepSerializer(many=True))
@@ -77,6 +96,13 @@ class ExecutionViewSet(
             dict(SignalSerializer(signal).data), status=status.HTTP_202_ACCEPTED
         )
 
+    @extend_schema(request=ChangeExecutionSerializer, responses=ExecutionSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change its labels. Nothing else of an execution can be changed."""
+        asked = self.read(ChangeExecutionSerializer)
+        execution = labels.change_labels(self.get_object(), asked["labels"])
+        return Response(self.get_serializer(execution).data)
+
     @extend_schema(request=None, responses=ExecutionSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
@@ -84,15 +110,89 @@ class ExecutionViewSet(
         execution = executions.cancel_execution(self.get_object())
         return Response(self.get_serializer(execution).data)
 
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "Last-Event-ID",
+                OpenApiTypes.INT,
+                OpenApiParameter.HEADER,
+                description="The `id` of the last event that was seen: those after it follow.",
+            )
+        ],
+        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+    )
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def events(self, request: Request, pk: str) -> StreamingHttpResponse:
+        """Watch it by server-sent events. They are `execution.started`, `step.started`, `step.completed`, `step.failed`, `step.skipped` … up to
+        `execution.completed`, `execution.failed` or `execution.cancelled`, with which the stream ends. Watched afterwards it is the same, number by number. A
+        node without effects is shown together with the next effect, or with the end. A stream that ends before a terminal event wants to be asked again, with
+        `Last-Event-ID`. 429 where the company watches too many at a time, 503 where all together do."""
+        refuse_unknown(request, self, None)
+        last, execution = last_event_of(request), self.get_object()
+        is_asked = request.method != "HEAD"
+        stream = EventStream(execution, last=last) if is_asked else []
+        response = StreamingHttpResponse(stream, content_type="text/event-stream")
+        response["Cache-Control"] = "no-store"
+        response["X-Accel-Buffering"] = "no"
+        return response
+
+    @extend_schema(request=RerunSerializer, responses={202: AcceptedSerializer})
+    @action(detail=True, methods=["post"])
+    def rerun(self, request: Request, pk: str) -> Response:
+        """Run it again with the same input, as a new execution. A 409 names the nodes that have changed where their steps were to be taken over."""
+        caller, asked = credentials_of(request), self.read(RerunSerializer)
+        execution = reruns.rerun_execution(
+            self.get_object(),
+            user=caller.user,
+            start=asked["from"],
+            version=asked["version"],
+        )
+        return accepted(execution)
+
+    @extend_schema(request=ForkSerializer, responses={202: AcceptedSerializer})
+    @action(detail=True, methods=["post"])
+    def fork(self, request: Request, pk: str) -> Response:
+        """Go on from one of its nodes with other data, as a new execution. What is settled and does not stand behind the node is taken over."""
+        caller, asked = credentials_of(request), self.read(ForkSerializer)
+        node_id = asked.pop("node_id")
+        execution = reruns.fork_execution(
+            self.get_object(), user=caller.user, node_id=node_id, edited=asked
+        )
+        return accepted(execution)
+
+
+def last_event_of(request: Request) -> int:
+    raw = request.headers.get("Last-Event-ID") or "0"
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 12):
+        sentence = "Must be the id of an event."
+        raise QueryError({"Last-Event-ID": sentence})
+    return int(raw)
+
+
+def total_of(
+    request: Request, found: QuerySet[Execution], count_all: Callable[[], int]
+) -> int:
+    """Executions grow without end: all of them are counted where they are kept, and with a filter no further than to MOST_COUNTED."""
+    if not request.query_params.keys() & ExecutionFilter.base_filters.keys():
+        return count_all()
+    return found.order_by()[:MOST_COUNTED].count()
+
 
 def listed(queryset: Any) -> Any:
     return queryset.select_related("version").defer(
         "logs",
+        "pins",
         "version__nodes",
         "version__edges",
         "version__variables",
         "version__steps",
     )
+
+
+def finished(execution: Execution) -> Response:
+    """What a call answers that waited for the end: what is known so far, when the time ran out."""
+    code = status.HTTP_200_OK if execution.is_over else status.HTTP_202_ACCEPTED
+    return Response(FinishedSerializer(execution).data, status=code)
 
 
 def accepted(execution: Execution) -> Response:

@@ -2,7 +2,6 @@ from collections import Counter
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +27,7 @@ from workflows.serializers.executions import (
     ExecuteSerializer,
     ExecutionListSerializer,
     FinishedSerializer,
+    RunNodeSerializer,
 )
 from workflows.serializers.workflows import (
     NodeTypeSerializer,
@@ -35,8 +35,15 @@ from workflows.serializers.workflows import (
     WorkflowMetricsSerializer,
     WorkflowSerializer,
 )
-from workflows.services import batches, executions, versions, workflows
-from workflows.views.executions import accepted, batched, listed
+from workflows.services import (
+    batches,
+    debugging,
+    executions,
+    labels,
+    versions,
+    workflows,
+)
+from workflows.views.executions import accepted, batched, finished, listed, total_of
 from workflows.views.library import LibraryActions
 from workflows.views.schedules import ScheduleActions
 from workflows.views.triggers import TriggerActions
@@ -68,7 +75,7 @@ class WorkflowViewSet(
     }
     deletes = {"delete_trigger_secret": "trigger secret"}
     keyless = frozenset({"trigger"})
-    unheld = frozenset({"execute", "execute_batch", "publish", "trigger"})
+    unheld = frozenset({"execute", "execute_batch", "publish", "run_node", "trigger"})
     problems = {
         "trigger": (409,),
         "execute": (409,),
@@ -98,6 +105,16 @@ class WorkflowViewSet(
                 )
             )
         return queryset
+
+    def get_total(self, queryset: Any) -> int:
+        """Of a workflow's executions: as of all of them."""
+        if self.action != "executions":
+            return int(queryset.count())
+        return total_of(self.request, queryset, self._count_executions)
+
+    def _count_executions(self) -> int:
+        workflow = self.get_object()
+        return int(workflow.usage_count - workflow.removed_count)
 
     def get_serializer_class(self) -> Any:
         return (
@@ -151,14 +168,45 @@ class WorkflowViewSet(
             "input": asked["input"],
             "trigger": {"type": "api"},
             "idempotency_key": key_for_work(request),
+            "labels": asked["labels"],
+            "pins": asked["pins"],
+            "is_dry": asked["dry_run"],
         }
+        labels.check_labels(asked["labels"])
+        debugging.check_pins(fields["workflow"], asked["pins"])
         if not runs_inline:
             return accepted(executions.start_execution(**fields))
         execution = executions.run_execution(
             timeout_seconds=asked["timeout_seconds"], **fields
         )
-        code = status.HTTP_200_OK if execution.is_over else status.HTTP_202_ACCEPTED
-        return Response(FinishedSerializer(execution).data, status=code)
+        return finished(execution)
+
+    @extend_schema(
+        request=RunNodeSerializer,
+        responses={200: FinishedSerializer, 202: AcceptedSerializer},
+    )
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="nodes/(?P<node_id>[A-Za-z_][A-Za-z0-9_-]{0,63})/run",
+    )
+    def run_node(self, request: Request, pk: str, node_id: str) -> Response:
+        """Run one node by itself, with this input. It is an execution like others, whose `trigger` is `{"type": "node", "node_id": …}`; its output is the
+        node's. Also of a draft. 202 when it takes longer than `timeout_seconds`; it goes on."""
+        caller, asked = credentials_of(request), self.read(RunNodeSerializer)
+        execution = debugging.run_node(
+            workflow=self.get_object(),
+            company=caller.company,
+            user=caller.user,
+            node_id=node_id,
+            input=asked["input"],
+            nodes=asked["nodes"],
+            pinned=asked["pins"],
+            is_dry=asked["dry_run"],
+            timeout_seconds=asked["timeout_seconds"],
+            idempotency_key=key_for_work(request),
+        )
+        return finished(execution)
 
     def version_asked_for(self, workflow: Workflow, asked: Any) -> Any:
         """None for what is live."""

@@ -122,7 +122,7 @@ def test_error_workflows_make_no_loop(alice):
     assert list(kinds) == [("api", "failed"), ("error", "failed")]
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_neither_does_a_workflow_that_an_error_workflow_runs(alice):
     inner = make_workflow(alice, **FAILS)
     calls = {"id": "call", "type": "subworkflow", "config": {"workflow": inner.pk}}

@@ -189,7 +189,7 @@ def test_each_company_rates_once_and_may_change_it(caller, api, alice, owner, sh
         assert set(answer.json()["error"]["details"]) == {"rating"}
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_mean_is_exact_however_many_rate_at_once(shared):
     raters = [(make_person(), number % 5 + 1) for number in range(6)]
     for person, stars in raters:
@@ -203,7 +203,7 @@ def test_the_mean_is_exact_however_many_rate_at_once(shared):
     assert Rating.unscoped.count() == 6
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_company_that_rates_twice_at_once_counts_once(alice, shared):
     at_once(*(partial(rate, alice, shared, given) for given in (1, 5, 3)))
     row = Workflow.unscoped.get(pk=shared.pk)

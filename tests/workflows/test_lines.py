@@ -17,7 +17,7 @@ from craft.leases import claim
 from tests.factories import make_person, make_workflow
 from tests.workflows.test_executions import CHAIN, LATER, drain, lose, start
 from tests.workflows.test_executor import CATALOGUE, Memory, chain, compiled, node
-from workflows.engine.executor import Job, Run, utcnow
+from workflows.engine.executor import Job, Run, StepRecord, utcnow
 from workflows.models import Execution
 from workflows.services import batches, executions
 from workflows.services.workflows import update_workflow
@@ -282,8 +282,11 @@ def test_priority_counts_in_a_line_too(alice):
 def spend(budget, *, graph=None, usage=None, seconds=0.0):
     graph = graph or chain(node("a", "add"), node("b", "outside"), node("c", "add"))
     began = utcnow() - timedelta(seconds=seconds)
-    job = Job("exec_1", 1, 1, 1, {}, {}, {"id": "wf_1"}, usage=usage or {}, budget=budget, started_at=began)  # fmt: skip
-    run = Run(job, graph, [], Memory())
+    job = Job("exec_1", 1, 1, 1, {}, {}, {"id": "wf_1"}, budget=budget, started_at=began)  # fmt: skip
+    earlier = StepRecord(
+        "earlier", "ask", "", 0, "completed", began, completed_at=began, usage=usage
+    )
+    run = Run(job, graph, [earlier], Memory())
     return run, asyncio.run(run.execute())
 
 

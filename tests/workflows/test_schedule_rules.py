@@ -294,7 +294,7 @@ def test_a_schedule_that_was_made_while_the_clock_was_ahead_fires_afterwards(ali
 # --- Schedulers that race ---
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_two_schedulers_in_two_processes_fire_each_due_time_once(alice):
     now = timezone.now().replace(second=0, microsecond=0)
     workflows = []
@@ -314,7 +314,7 @@ def test_two_schedulers_in_two_processes_fire_each_due_time_once(alice):
         assert workflow.usage_count == len(begun)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_two_schedulers_as_threads_release_a_queue_one_by_one(alice):
     workflow = make(alice, overlap="queue")
     for minute in ("05", "10", "15"):
@@ -340,7 +340,7 @@ def test_two_schedulers_as_threads_release_a_queue_one_by_one(alice):
     assert Firing.objects.filter(schedule__workflow=workflow).count() == 1
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_whoever_changes_a_workflow_while_it_fires_waits_for_nobody(alice):
     workflow = make_workflow(
         alice, steps=STEPS, trigger={"type": "cron", "schedule": "* * * * *"}

@@ -87,7 +87,7 @@ def test_what_is_most_likely_not_meant_is_a_warning(caller):
         "name": "Odd",
         "nodes": [
             {"id": "check", "type": "condition", "config": {"conditions": [{"field": "n", "op": "gt", "value": "{{ variables.limit }}"}]}},
-            {"id": "call", "type": "http", "config": {"url": "https://a.example/{{ variables.place }}"}},
+            {"id": "call", "type": "http", "config": {"method": "POST", "url": "https://a.example/{{ variables.place }}"}},
             {"id": "off", "type": "transform", "disabled": True},
         ],
         "edges": [{"source": "check", "target": "call", "source_handle": "true"}, {"source": "call", "target": "off"}],

@@ -85,7 +85,7 @@ def test_triggers_and_schedules_start_the_live_version(caller, path, workflow, a
     schedule = Schedule.objects.select_related(
         "workflow__version", "workflow__published_version", "workflow__company"
     ).get(workflow=workflow)
-    schedules.fire(schedule, schedule.next_at)
+    schedules.fire(schedule, schedule.next_at, schedule.next_at)
     while executions.run_due():
         pass
     rows = caller.get(f"{path}/executions").json()["data"]
@@ -93,7 +93,7 @@ def test_triggers_and_schedules_start_the_live_version(caller, path, workflow, a
     assert accepted["execution_id"] in {row["id"] for row in rows}
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_workflow_within_another_is_the_live_version(caller, path, workflow, alice):
     edit(caller, path, 2)
     node = {"id": "call", "type": "subworkflow", "config": {"workflow": workflow.pk}}

@@ -35,14 +35,56 @@ LIST_SECONDS = 3.0
 LISTED = 20
 SAMPLE_SECONDS = 0.2
 DRAIN_SECONDS = 120
+BATCHES, BATCH_CLIENTS = 10, 2
+ENGINE = """
+import time
+from statistics import median
+from django.db import connection, transaction
+from tests.bench import chain
+from workflows.engine.executor import Job, Run, drive
+from workflows.engine.expressions import compile_value
+from workflows.engine.graph import compile_graph
+from workflows.engine.journal import CATALOGUE
+
+def cost(act, times=1):
+    spans = []
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(times):
+            act()
+        spans.append((time.perf_counter() - began) / times)
+    return median(spans)
+
+def walk(graph):
+    job = Job("exec_1", 1, 1, {"net": 5}, {"input": {"net": 5}}, {}, {"id": "wf_1", "name": "Bench", "version": 1})
+    run = Run(job, graph, [], None, can_sleep=False)
+    assert drive(run.execute()).status == "completed"
+
+def commit():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE craft_keptanswer SET status = 1 WHERE id = 'none'")
+
+scope, said = {"input": {"net": 5}}, "{{ input.net * 2 }}"
+compile_value(said).resolve(scope)
+long, ten = chain(2000), compile_graph(chain(10), CATALOGUE)
+compiled = compile_graph(long, CATALOGUE)
+for name, value in (
+    ("an expression, cached: µs", cost(lambda: compile_value(said).resolve(scope), 20_000) * 1e6),
+    ("a pure node inside a run: ms", cost(lambda: walk(ten), 200) * 100),
+    ("graph of 2,000 nodes, compiled: ms", cost(lambda: compile_graph(long, CATALOGUE)) * 1e3),
+    ("graph of 2,000 nodes, run: ms", cost(lambda: walk(compiled)) * 1e3),
+    ("floor: bare commits per second", 1 / cost(commit, 200)),
+):
+    print("FIGURE", f"{value:.6g}", name)
+"""
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
-def chain(length: int) -> dict[str, Any]:
+def chain(length: int, **more: Any) -> dict[str, Any]:
     """So many pure nodes, one after the other."""
     fields = {"total": "{{ input.net * 2 }}", "net": "{{ input.net }}"}
     nodes = [
-        {"id": f"n{number}", "type": "transform", "config": {"set": fields}}
+        {"id": f"n{number}", "type": "transform", "config": {"set": fields}, **more}
         for number in range(length)
     ]
     edges = [
@@ -141,16 +183,23 @@ class Bench:
         four = self.rig.create_workflow(**chain(4))
         for _ in range(LISTED - 2):
             self.rig.create_workflow(**chain(3))
+        fast = self.rig.create_workflow(**chain(3, model="craftai-1-fast"))
+        one = self.rig.trigger(three, {"net": 5})
+        say("the engine by itself")
+        self.engine()
         memory = Memory(self.rig)
         memory.start()
         for number in range(1, ROUNDS + 1):
             say(f"lists, round {number} of {ROUNDS}")
             self.lists()
+            self.reads(one)
             say(f"sync executions, round {number} of {ROUNDS}")
             self.sync(four, 1)
             self.sync(four, CLIENTS)
             say(f"async executions, round {number} of {ROUNDS}")
             self.executions(three)
+            say(f"batches, round {number} of {ROUNDS}")
+            self.batches(fast)
         self.figures.note("peak memory of all processes (RSS), MB", memory.stop())
 
     def starts(self) -> None:
@@ -168,19 +217,55 @@ class Bench:
         self.figures.note(name, time.monotonic() - began)
 
     def lists(self) -> None:
+        status, answer = self.rig.call("GET", "/v1/workflows")
+        assert (status, len(answer["data"])) == (200, LISTED)
+        name = f"GET /v1/workflows, {LISTED} rows, {CLIENTS} clients: per second"
+        self.figures.note(name, self._rate("/v1/workflows"))
+
+    def reads(self, execution: str) -> None:
+        name = f"GET /v1/executions/{{id}}, {CLIENTS} clients: per second"
+        self.figures.note(name, self._rate(f"/v1/executions/{execution}"))
+        self.figures.note("floor: GET /healthz per second", self._rate("/healthz"))
+
+    def _rate(self, path: str) -> float:
         deadline = time.monotonic() + LIST_SECONDS
 
-        def ask(connection: HTTPConnection) -> int:
+        def ask(_: int) -> int:
             count = 0
-            while time.monotonic() < deadline:
-                status, answer = self.rig.call("GET", "/v1/workflows", over=connection)
-                assert status == 200
-                assert len(answer["data"]) == LISTED
-                count += 1
+            with Wire(self.rig, "GET", path, b"") as wire:
+                while time.monotonic() < deadline:
+                    wire.send(200)
+                    count += 1
             return count
 
-        rate = sum(self._side_by_side(ask)) / LIST_SECONDS
-        self.figures.note(f"GET /v1/workflows, {LISTED} rows: per second", rate)
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            return sum(pool.map(ask, range(CLIENTS))) / LIST_SECONDS
+
+    def batches(self, workflow: str) -> None:
+        """What is answered is over, and stored."""
+        before = self._completed()
+        inputs = ",".join('{"net": 5}' for _ in range(1_000))
+        body = f'{{"inputs": [{inputs}]}}'.encode()
+
+        def ask(_: int) -> None:
+            path = f"/v1/workflows/{workflow}/execute/batch"
+            with Wire(self.rig, "POST", path, body) as wire:
+                for _ in range(BATCHES // BATCH_CLIENTS):
+                    wire.send(200)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(BATCH_CLIENTS) as pool:
+            list(pool.map(ask, range(BATCH_CLIENTS)))
+        took = time.monotonic() - began
+        assert self._completed() == before + 1_000 * BATCHES
+        name = f"craftai-1-fast, batches of 1,000, {BATCH_CLIENTS} clients: completed per second"
+        self.figures.note(name, 1_000 * BATCHES / took)
+
+    def engine(self) -> None:
+        for line in self.rig.run("shell", "-v", "0", "-c", ENGINE).splitlines():
+            if line.startswith("FIGURE "):
+                _, value, name = line.split(maxsplit=2)
+                self.figures.note(name, float(value))
 
     def sync(self, workflow: str, clients: int) -> None:
         def ask(connection: HTTPConnection) -> list[float]:

@@ -50,6 +50,7 @@ SERVICE_FREE = tuple(
         "craft/test_sandbox",
         "datasources/test_guard",
         "datasources/test_uploads",
+        "durability/test_resume",
         "durability/test_up",
         "test_openapi",
         "workflows/test_conditions",
@@ -58,18 +59,28 @@ SERVICE_FREE = tuple(
         "workflows/test_expressions",
         "workflows/test_graph",
         "workflows/test_nodes",
+        "workflows/test_nodes_ai",
         "workflows/test_nodes_code",
         "workflows/test_nodes_lists",
         "workflows/test_nodes_outside",
         "workflows/test_nodes_texts",
         "workflows/test_nodes_values",
+        "workflows/test_patterns",
         "workflows/test_retry",
+        "workflows/test_signatures",
+        "workflows/test_timing",
+        "workflows/test_turns",
     )
 )
 """What in these asks for no rows knows neither the database nor the broker."""
 
 ONLY_EMBEDDED = (
     "tests/test_browser.py::",
+    "tests/durability/test_watching.py::",
+    "tests/workflows/test_schedules_api.py::",
+    "tests/workflows/test_templates.py::",
+    "tests/workflows/test_validation.py::",
+    "tests/workflows/test_webhooks.py::",
     *(
         f"tests/test_api_contract.py::{name}["
         for name in (

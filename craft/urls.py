@@ -30,7 +30,7 @@ def build_router(routes: list[tuple[str, Any, str]]) -> SimpleRouter:
 routes = [*system.routes, *collect("routes")]
 api = build_router(routes).urls
 workflows_only = build_router(
-    [route for route in routes if route[0] == "workflows"]
+    [route for route in routes if route[0].partition("/")[0] == "workflows"]
 ).urls
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -358,11 +358,12 @@ def test_no_reference_is_listed_in_vain():
     assert set(REFERENCES) == used
 
 
-def test_no_node_names_a_row_of_the_company():
-    """One that does has to be asked about in this matrix."""
+def test_what_a_node_names_of_the_company_is_looked_up_when_it_is_saved():
+    """`refers_to` does that, and its own tests ask about another company's ids."""
     for kind, node in NODES.items():
         fields = node.config_schema.get("properties", {})
-        assert not [name for name in fields if is_id(name)], kind
+        named = {name for name in fields if is_id(name)}
+        assert named <= node.refers_to.keys(), kind
 
 
 def test_the_matrix_has_this_many_cells(capsys):

@@ -201,6 +201,11 @@ class Step(models.Model):
         return f"{self.node_id} of {self.execution_id}"
 
     @property
+    def place(self) -> str:
+        """What tells it from the execution's other steps."""
+        return f"{self.node_id}:{self.iteration}" if self.iteration else self.node_id
+
+    @property
     def duration_ms(self) -> float | None:
         return (
             (self.completed_at - self.started_at).total_seconds() * 1000

@@ -57,6 +57,11 @@ class ApartField(serializers.ReadOnlyField):
 
 
 class StepSerializer(ModelSerializer):
+    id = serializers.CharField(
+        source="place",
+        read_only=True,
+        help_text="Within the execution: the node, and the turn where it ran in one.",
+    )
     apart = ApartField()
     usage = UsageSerializer(allow_null=True, read_only=True)
     error = ErrorSerializer(allow_null=True, read_only=True)
@@ -66,6 +71,7 @@ class StepSerializer(ModelSerializer):
         model = Step
         resource = "step"
         fields = [
+            "id",
             "node_id",
             "iteration",
             "type",

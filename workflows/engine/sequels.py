@@ -24,11 +24,14 @@ def after_error(execution: Execution) -> dict[str, bool]:
 
 
 def after_failures(ended: Sequence[Execution]) -> list[Execution]:
-    """What is to be inserted in the transaction of the endings. Not for who ran another company's workflow: its owner learns nothing of that."""
+    """What is to be inserted in the transaction of the endings. Not for a dry run, which was to do nothing; and not for
+    who ran another company's workflow: its owner learns nothing of that."""
     failed = [
         execution
         for execution in ended
-        if execution.status == Status.FAILED and not after_error(execution)
+        if execution.status == Status.FAILED
+        and not execution.is_dry
+        and not after_error(execution)
     ]
     if not failed:
         return []

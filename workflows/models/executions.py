@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from craft.fields import IdField
 from craft.leases import LeasedModel, Status, lease_indexes
@@ -115,7 +116,7 @@ class Execution(CompanyModel, LeasedModel):
     def __str__(self) -> str:
         return self.pk
 
-    @property
+    @cached_property
     def first_steps(self) -> list[Step]:
         return list(self.steps.all()[:MOST_STEPS])
 

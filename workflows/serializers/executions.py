@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.db.models import prefetch_related_objects
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -180,8 +179,7 @@ class ExecutionSerializer(ExecutionListSerializer):
 
     def to_representation(self, instance: Execution) -> Any:
         """With what is kept apart."""
-        prefetch_related_objects([instance], "steps")
-        payloads.load([instance, *instance.steps.all()])
+        payloads.load([instance, *instance.first_steps])
         return super().to_representation(instance)
 
 

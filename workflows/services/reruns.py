@@ -261,7 +261,8 @@ def copies_for(execution: Execution, steps: Iterable[Step]) -> Iterator[Step]:
             for field in Step._meta.concrete_fields
             if field.name not in {"id", "execution"}
         }
-        yield Step(**{**kept, "execution": execution, "origin": StepOrigin.TAKEN_OVER})
+        own = {"execution": execution, "origin": StepOrigin.TAKEN_OVER, "usage": None}
+        yield Step(**{**kept, **own})
 
 
 def opened_step(execution: Execution, graph: Graph, node_id: str, input: Any) -> Step:

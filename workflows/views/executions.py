@@ -19,6 +19,7 @@ from craft.api.viewsets import (
     CompanyViewSet,
 )
 from craft.leases import Status
+from workflows.engine import payloads
 from workflows.filters import ExecutionFilter
 from workflows.models import Execution, Step, Workflow
 from workflows.serializers.executions import (
@@ -81,7 +82,9 @@ class ExecutionViewSet(
     def steps(self, request: Request, pk: str) -> Response:
         """All its steps, the newest first; those inside a `map` or `loop` by their `iteration`."""
         rows = Step.objects.filter(execution=self.get_object())
-        return self.list_rows(rows, StepSerializer)
+        page = self.paginate_queryset(rows) or []
+        payloads.load(page)
+        return self.get_paginated_response(StepSerializer(page, many=True).data)
 
     @extend_schema(request=SignalSerializer, responses={202: SignalSerializer})
     @action(detail=True, methods=["post"])

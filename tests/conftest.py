@@ -76,11 +76,27 @@ SERVICE_FREE = tuple(
 
 ONLY_EMBEDDED = (
     "tests/test_browser.py::",
+    "tests/durability/test_crashes.py::test_ten_kills",
     "tests/durability/test_watching.py::",
-    "tests/workflows/test_schedules_api.py::",
-    "tests/workflows/test_templates.py::",
-    "tests/workflows/test_validation.py::",
-    "tests/workflows/test_webhooks.py::",
+    *(
+        f"tests/{name}.py::"
+        for name in (
+            "agents/test_runner",
+            "datasources/test_guard",
+            "datasources/test_uploads",
+            "integrations/test_credentials",
+            "workflows/test_batches",
+            "workflows/test_debugging",
+            "workflows/test_nodes_data",
+            "workflows/test_schedules_api",
+            "workflows/test_secrets",
+            "workflows/test_templates",
+            "workflows/test_validation",
+            "workflows/test_versions",
+            "workflows/test_webhooks",
+            "workflows/test_workflow_tests",
+        )
+    ),
     *(
         f"tests/test_api_contract.py::{name}["
         for name in (
@@ -105,10 +121,16 @@ ONLY_EMBEDDED = (
         )
     ),
 )
-"""What these ask is decided above the database."""
+"""What these ask is decided above the database. (Ten kills on PostgreSQL are a part of `durability/test_chaos.py`.)"""
 
 ONLY_WITH_SERVICES = (
+    "tests/accounts/test_admin.py::",
     "tests/accounts/test_pages.py::",
+    "tests/accounts/test_sessions.py::",
+    "tests/accounts/test_two_factor.py::",
+    "tests/craft/test_admin.py::",
+    "tests/durability/test_chaos.py::",
+    "tests/workflows/test_admin.py::",
     "tests/test_route_matrix.py::",
     "tests/test_schemathesis.py::",
 )

@@ -121,7 +121,7 @@ ONLY_EMBEDDED = (
         )
     ),
 )
-"""What these ask is decided above the database. (Ten kills on PostgreSQL are a part of `durability/test_chaos.py`.)"""
+"""What these ask is decided above the database. (On PostgreSQL it is `durability/test_chaos.py` that kills.)"""
 
 ONLY_WITH_SERVICES = (
     "tests/accounts/test_admin.py::",

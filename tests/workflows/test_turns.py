@@ -243,6 +243,28 @@ def test_an_item_that_waits_holds_up_no_other_and_goes_on_where_it_was():
     assert asyncio.run(again.execute()).output == ["A", "B", "C"]
 
 
+def test_what_waited_in_a_turn_that_is_broken_off_holds_up_nothing():
+    graph = compiled(
+        [
+            node("each", "map", {"on_item_error": "skip"}),
+            node("begin", "collect"),
+            node("later", "later"),
+            node("call", "outside"),
+            node("bad", "break"),
+            node("end", "collect"),
+        ],
+        [
+            edge("each", "begin", "item"),
+            edge("begin", "later"),
+            edge("begin", "call"),
+            edge("call", "bad"),
+            edge("each", "end", "done"),
+        ],
+        outside=Outside(),
+    )
+    assert execute(graph, input=["a", "b"])[1] == Ending("completed", output=[])
+
+
 def test_ten_thousand_items_leave_their_steps_behind_as_they_go():
     journal = Kept()
     graph = mapped(node("a", "add"), node("b", "add"))

@@ -362,7 +362,7 @@ class Run:
         self._root.open = len(self._queue)
         self._tasks: dict[asyncio.Task[None], Scope] = {}
         self._sleepers: set[asyncio.Task[None]] = set()
-        self._parked: list[datetime | None] = []
+        self._parked: list[tuple[Scope, datetime | None]] = []
         self._rounds: set[Rounds] = set()
         self._hungry: deque[Rounds] = deque()
         self._taken: set[str] = set()
@@ -456,8 +456,10 @@ class Run:
             return self._ending
         if self.is_interrupted:
             return Ending("pending", wake_at=utcnow())
-        if self._parked:
-            times = [until for until in self._parked if until is not None]
+        # A turn that was broken off waits for nothing any more.
+        parked = [until for scope, until in self._parked if not scope.is_over]
+        if parked:
+            times = [until for until in parked if until is not None]
             return Ending("waiting", wake_at=min(times, default=None))
         return Ending("completed", output=self._output())
 
@@ -988,7 +990,7 @@ class Run:
         ):
             self._sleepers.add(self._spawn(self._sleep(node, scope, until), scope))
         else:
-            self._parked.append(until)
+            self._parked.append((scope, until))
         self.unsaved.append(step)
 
     async def _sleep(self, node: GraphNode, scope: Scope, until: datetime) -> None:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import credentials_of
 from craft.api.exceptions import QueryError
-from craft.api.filters import refuse_unknown
+from craft.api.filters import filter_rows, refuse_unknown
 from craft.api.viewsets import (
     MEMBERS_WRITE,
     CompanyViewSet,
@@ -82,7 +82,7 @@ class ExecutionViewSet(
     def steps(self, request: Request, pk: str) -> Response:
         """All its steps, the newest first; those inside a `map` or `loop` by their `iteration`."""
         rows = Step.objects.filter(execution=self.get_object())
-        page = self.paginate_queryset(rows) or []
+        page = self.paginate_queryset(filter_rows(self, rows, None)) or []
         payloads.load(page)
         return self.get_paginated_response(StepSerializer(page, many=True).data)
 

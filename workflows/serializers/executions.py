@@ -62,6 +62,10 @@ class StepSerializer(ModelSerializer):
         help_text="Within the execution: the node, and the turn where it ran in one.",
     )
     apart = ApartField()
+    origin = serializers.CharField(
+        read_only=True,
+        help_text="Where the node did not run: `pinned` (the output was given), `mocked` (a dry run), `taken_over` (from the execution that this one goes on from). Else empty.",
+    )
     usage = UsageSerializer(allow_null=True, read_only=True)
     error = ErrorSerializer(allow_null=True, read_only=True)
     duration_ms = serializers.FloatField(read_only=True, allow_null=True)
@@ -88,11 +92,6 @@ class StepSerializer(ModelSerializer):
             "origin",
         ]
         read_only_fields = fields
-        extra_kwargs = {
-            "origin": {
-                "help_text": "Where the node did not run: `pinned` (the output was given), `mocked` (a dry run), `taken_over` (from the execution that this one goes on from). Else empty."
-            }
-        }
 
 
 class LabelsField(ObjectField):

@@ -95,9 +95,8 @@ class ExecutionViewSet(
             user=credentials_of(request).user,
             **{"data": None, **self.read(SignalSerializer)},
         )
-        return Response(
-            dict(SignalSerializer(signal).data), status=status.HTTP_202_ACCEPTED
-        )
+        shown = SignalSerializer(signal).data
+        return Response(shown, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=ChangeExecutionSerializer, responses=ExecutionSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:

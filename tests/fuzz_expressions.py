@@ -60,7 +60,7 @@ class Tally:
         if isinstance(found, ExpressionError):
             assert "s3cret" not in found.message, source
             self.outcomes[f"refused: {found.code}"] += 1
-        else:
+        elif not any(found is value for value in scope.values()):  # made, not handed on
             text = json.dumps(found, allow_nan=False, ensure_ascii=False)
             assert json.loads(text) == found, source
             assert len(text) <= MOST_CHARACTERS, f"{len(text):,} characters: {source}"

@@ -1,10 +1,7 @@
 """Leaves out what is there already."""
 
-import asyncio
 import hashlib
 from typing import Any
-
-from django.db import connection
 
 from workflows.models import SeenKey
 from workflows.nodes.base import Call, Node, NodeError, Output
@@ -19,6 +16,7 @@ from workflows.nodes.items import (
     path_of,
 )
 from workflows.nodes.resolved import choice, listing, number
+from workflows.nodes.threads import in_thread
 
 MAX_SECONDS = 366 * 24 * 3600
 
@@ -107,7 +105,7 @@ async def _never_seen(call: Call, keys: list[Any]) -> list[bool]:
     """What has no key is always new."""
     seconds = number(call, "remember_seconds", at_least=1, at_most=MAX_SECONDS)
     digests = [key and _digest(key) for key in keys]
-    new = await asyncio.to_thread(_claim, call, list(filter(None, digests)), seconds)
+    new = await in_thread(lambda: _claim(call, list(filter(None, digests)), seconds))
     return [digest is None or digest in new for digest in digests]
 
 
@@ -130,16 +128,12 @@ def _ordered(key: Any) -> Any:
 
 
 def _claim(call: Call, digests: list[str], seconds: float) -> set[str]:
-    """In a thread of its own, whose connection is given back."""
-    try:
-        own: set[str] = SeenKey.objects.for_company(call.company_id).claim(
-            company_id=call.company_id,
-            workflow_id=call.workflow_id,
-            node_id=call.node_id,
-            owner=call.idempotency_key,
-            digests=digests,
-            seconds=seconds,
-        )
-        return own
-    finally:
-        connection.close()
+    own: set[str] = SeenKey.objects.for_company(call.company_id).claim(
+        company_id=call.company_id,
+        workflow_id=call.workflow_id,
+        node_id=call.node_id,
+        owner=call.idempotency_key,
+        digests=digests,
+        seconds=seconds,
+    )
+    return own

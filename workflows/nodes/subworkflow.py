@@ -1,9 +1,6 @@
 """Another workflow, as a step of this one."""
 
-import asyncio
 from typing import Any
-
-from django.db import connection
 
 from craft.fields import new_id
 from workflows.models import Workflow, WorkflowVersion
@@ -17,6 +14,7 @@ from workflows.nodes.base import (
     Waiting,
 )
 from workflows.nodes.resolved import flag, kind_of, text
+from workflows.nodes.threads import in_thread
 
 MAX_DEPTH = 8
 LATEST = "latest"
@@ -76,9 +74,8 @@ class Subworkflow(Node):
                 code="too_deep",
             )
         waits = flag(call, "wait", default=True)
-        version = await asyncio.to_thread(
-            _find, call.company_id, text(call, "workflow"), _wanted(call)
-        )
+        workflow_id, number = text(call, "workflow"), _wanted(call)
+        version = await in_thread(lambda: _find(call.company_id, workflow_id, number))
         opening = Opening(
             "execution",
             {
@@ -119,22 +116,18 @@ def _wanted(call: Call) -> int | None:
 
 
 def _find(company_id: int, workflow_id: str, number: int | None) -> WorkflowVersion:
-    """In a thread of its own, whose connection is given back."""
-    try:
-        own = Workflow.objects.for_company(company_id)
-        found = own.select_related("version", "published_version")
-        workflow = found.filter(pk=workflow_id).first()
-        if workflow is None or workflow.live_version is None:
-            raise NodeError(
-                f"There is no workflow {workflow_id[:64]!r}.", code="invalid_config"
-            )
-        if number is None:
-            return workflow.live_version
-        version = workflow.versions.filter(number=number).first()
-        if version is None:
-            raise NodeError(
-                f"{workflow.name!r} has no version {number}.", code="invalid_config"
-            )
-        return version
-    finally:
-        connection.close()
+    own = Workflow.objects.for_company(company_id)
+    found = own.select_related("version", "published_version")
+    workflow = found.filter(pk=workflow_id).first()
+    if workflow is None or workflow.live_version is None:
+        raise NodeError(
+            f"There is no workflow {workflow_id[:64]!r}.", code="invalid_config"
+        )
+    if number is None:
+        return workflow.live_version
+    version = workflow.versions.filter(number=number).first()
+    if version is None:
+        raise NodeError(
+            f"{workflow.name!r} has no version {number}.", code="invalid_config"
+        )
+    return version

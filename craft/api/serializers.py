@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.functional import cached_property
 from rest_framework import serializers
 
+from craft.encoding import utc_text
 from craft.models import CompanyQuerySet
 
 
@@ -39,7 +40,7 @@ class DateTimeField(serializers.DateTimeField):
     def to_representation(self, value: Any) -> Any:
         """What DRF makes of a time in UTC, without asking for the zone of each."""
         if isinstance(value, datetime) and value.tzinfo is UTC:
-            return value.isoformat().replace("+00:00", "Z")
+            return utc_text(value)
         return super().to_representation(value)
 
 

@@ -15,6 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from craft.encoding import utc_text
 from craft.events import Event, publish
 from craft.leases import QUEUED, TERMINAL, Status
 from workflows.engine import lines, payloads
@@ -91,7 +92,7 @@ def _told(decision: Decision) -> dict[str, Any]:
         "name": str(decision.user) if decision.user else None,
         "approved": decision.approves,
         "comment": decision.comment,
-        "at": decision.created_at.isoformat().replace("+00:00", "Z"),
+        "at": utc_text(decision.created_at),
     }
 
 

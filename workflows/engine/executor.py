@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from craft.encoding import utc_text
 from craft.exceptions import DomainError
 from workflows.engine import flights
 from workflows.engine.budgets import overrun
@@ -601,7 +602,7 @@ class Run:
             "error": scope.error,
             "execution": {"id": self.job.execution_id, "attempt": step.attempt},
             "workflow": self.job.workflow,
-            "now": step.started_at.isoformat().replace("+00:00", "Z"),
+            "now": utc_text(step.started_at),
             "secrets": self.job.secrets.scope,
         }
         if scope.within is not None:
@@ -1170,7 +1171,7 @@ class Run:
     ) -> None:
         if len(self.logs) < MAX_LOG_LINES:
             line = {
-                "time": utcnow().isoformat().replace("+00:00", "Z"),
+                "time": utc_text(utcnow()),
                 "level": level,
                 "node_id": node_id,
                 "message": self.job.secrets.redact(message)[:2_000],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from craft.encoding import utc_text
 from craft.leases import Status
 from workflows.models import Execution, Workflow
 
@@ -87,7 +88,7 @@ def _told(failed: Execution, workflow: Workflow) -> dict[str, Any]:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+    return utc_text(moment) if moment else None
 
 
 def _note(failed: Execution, message: str) -> None:

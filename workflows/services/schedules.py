@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from craft.encoding import utc_text
 from craft.events import Event, publish
 from craft.exceptions import ConflictError, InvalidError, NotFoundError
 from craft.leases import TERMINAL
@@ -247,10 +248,10 @@ def start(
             workflow=workflow,
             company=workflow.company,
             user=None,
-            input={"scheduled_at": as_text(due)},
+            input={"scheduled_at": utc_text(due)},
             trigger={
                 "type": trigger_type(workflow),
-                "scheduled_at": as_text(due),
+                "scheduled_at": utc_text(due),
                 **({"backfill": True} if is_backfill else {}),
             },
             idempotency_key=key_of(schedule, due),
@@ -271,10 +272,6 @@ def unfired(schedule: Schedule, times: Sequence[datetime]) -> list[datetime]:
     fired = own.filter(idempotency_key__in=list(keys))
     known = set(fired.values_list("idempotency_key", flat=True)) if keys else set()
     return [due for key, due in keys.items() if key not in known]
-
-
-def as_text(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def is_busy(schedule: Schedule) -> bool:
@@ -381,7 +378,7 @@ def backfill(
     if len(times) > MOST_BACKFILLED:
         raise InvalidError(
             f"There are more than {MOST_BACKFILLED:,} due times in this range. Take it in parts.",
-            details={"to": f"The part up to {as_text(times[-2])} is short enough."},
+            details={"to": f"The part up to {utc_text(times[-2])} is short enough."},
         )
     if overlap == Overlap.ALLOW:
         started = start(schedule, times, is_backfill=True)
@@ -391,7 +388,7 @@ def backfill(
         started = release(schedule)
         queued -= started
     schedule.save()
-    data = {"from": as_text(begin_at), "to": as_text(end_at), "overlap": overlap}
+    data = {"from": utc_text(begin_at), "to": utc_text(end_at), "overlap": overlap}
     _tell(events.WORKFLOW_SCHEDULE_BACKFILLED, workflow, backfill=[None, data])
     return {"due": len(times), "started": started, "queued": queued}
 

@@ -21,6 +21,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from craft.encoding import utc_text
 from craft.exceptions import DomainError
 from craft.lifetime import stopping
 from workflows.models import Execution, Step
@@ -179,7 +180,7 @@ def _ending(
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment else None
+    return utc_text(moment) if moment else None
 
 
 # --- Who watches ---

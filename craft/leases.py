@@ -18,7 +18,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -74,6 +74,12 @@ class LeasedModel(models.Model):
 
     class Meta:
         abstract = True
+
+    def begin_here(self, now: datetime) -> None:
+        """As `claim` leaves a row, of one that this process begins before it is stored."""
+        self.status, self.started_at, self.next_attempt_at = Status.RUNNING, now, None
+        self.lease_owner, self.lease_expires_at = this_process(), now + LEASE
+        self.lease_epoch = self.attempts = 1
 
 
 def lease_indexes(name: str) -> list[models.Index]:

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from accounts.models import Company, User
 from craft.fields import new_id
-from craft.leases import LEASE, Status, this_process
 from workflows.engine import journal, lines, slices
 from workflows.engine.graph import Graph
 from workflows.models import Execution, Workflow
@@ -88,10 +87,6 @@ def _run_all(executions: Sequence[Execution], graph: Graph) -> None:
         now = timezone.now()
         writes = []
         for execution in executions[first : first + COMMITTED_TOGETHER]:
-            execution.status, execution.started_at = Status.RUNNING, now
-            execution.next_attempt_at = None
-            execution.lease_owner = this_process()
-            execution.lease_expires_at = now + LEASE
-            execution.lease_epoch = execution.attempts = 1
+            execution.begin_here(now)
             writes.append(slices.run_instantly(execution, graph, [], is_new=True))
         journal.commit(writes)

@@ -24,7 +24,7 @@ from django.utils import timezone
 from accounts.models import Company, User
 from craft.events import Event, publish
 from craft.exceptions import ConflictError
-from craft.leases import LEASE, Doorbell, Status, due, recover, this_process
+from craft.leases import Doorbell, Status, due, recover
 from workflows import tasks
 from workflows.engine import journal, lines, slices
 from workflows.engine.expressions import ExpressionError
@@ -194,14 +194,7 @@ def wait_for_end(execution: Execution, seconds: float) -> Execution:
 
 
 def _run_inline(execution: Execution, timeout_seconds: float) -> Execution:
-    now = timezone.now()
-    execution.status, execution.started_at, execution.next_attempt_at = (
-        Status.RUNNING,
-        now,
-        None,
-    )
-    execution.lease_owner, execution.lease_expires_at = this_process(), now + LEASE
-    execution.lease_epoch = execution.attempts = 1
+    execution.begin_here(timezone.now())
     graph = journal.graph_of(execution.version)
     if graph.is_instant:
         # Nothing outside is touched, so nobody misses it if this process dies before the one commit: the caller had no answer.

@@ -33,7 +33,6 @@ class NodeCall:
     workflow_id: str = "wf_example"
     node_id: str = "node"
     depth: int = 0
-    started_by: str | None = None
     answer: dict[str, Any] | None = None
     signals: dict[str, Any] = field(default_factory=dict)
     execution_id: str = EXECUTION_ID

@@ -125,7 +125,6 @@ class Job:
     is_test: bool = False
     depth: int = 0
     """How many executions stand above it."""
-    started_by: str | None = None
     wakes: int = 0
     """How often something had come for it when it was read."""
     signals: list[Signal] = field(default_factory=list)
@@ -213,14 +212,6 @@ class Scope:
         """How many nodes are queued, at work or waiting."""
         self.is_over = False
 
-    def is_inside(self, rounds: Rounds) -> bool:
-        scope: Scope | None = self
-        while scope is not None and scope.within is not None:
-            if scope.within is rounds:
-                return True
-            scope = scope.within.scope
-        return False
-
 
 @dataclass(eq=False)
 class Rounds:
@@ -275,7 +266,6 @@ class NodeCall:
         self.node_id = node.id
         self.idempotency_key = f"{run.job.execution_id}:{node.id}:{step.iteration}"
         self.depth = run.job.depth
-        self.started_by = run.job.started_by
 
     @property
     def inputs(self) -> dict[str, Any]:

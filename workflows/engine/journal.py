@@ -124,7 +124,6 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
         logs=execution.logs,
         is_test=execution.company.is_sandbox,
         depth=execution.depth,
-        started_by=execution.created_by_id,
         wakes=execution.wakes,
         signals=come.signals,
         answers=come.answers,

@@ -168,8 +168,6 @@ class Call(Protocol):
     node_id: str
     depth: int
     """How many executions stand above this one."""
-    started_by: str | None
-    """The person who started the execution, by id."""
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from time import monotonic, thread_time
 from typing import Any, Final, TypeVar
 
 from workflows.nodes.base import Call, NodeError
-from workflows.nodes.resolved import is_expression, kind_of
+from workflows.nodes.resolved import kind_of
 
 MAX_ITEMS = 100_000
 MAX_SECONDS = 1.0
@@ -114,7 +114,3 @@ def names_of_fields(fields: list[Any]) -> dict[str, str]:
         field: end if ends.count(end) == 1 else field
         for field, end in zip(fields, ends, strict=True)
     }
-
-
-def has_expression(values: Iterable[Any]) -> bool:
-    return any(is_expression(value) for value in values)

@@ -5,6 +5,8 @@ Whichever it is, `request.user` is the person, `request.company` theirs, and `re
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,11 +14,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework import authentication
-from rest_framework.exceptions import (
-    APIException,
-    AuthenticationFailed,
-    PermissionDenied,
-)
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
@@ -31,10 +29,14 @@ from accounts.models import (
 )
 from accounts.services import guesses
 from accounts.services.keys import KEY_PREFIXES
-from accounts.services.recognition import recognise_key
+from accounts.services.recognition import (
+    recognise_key,
+    recognise_shared,
+    subjects_of,
+)
 from accounts.services.sandbox import sandbox_of
-from craft import egress
-from craft.api.limits import address_of
+from craft import egress, stamps
+from craft.api.limits import address_of, charge_together
 from craft.events import current_actor
 
 PAGE_SESSION = "session_id"
@@ -161,9 +163,15 @@ def by_key(secret: str, address: str) -> Credentials:
         raise AuthenticationFailed("This API key has expired. Make another one.")
     if not api_key.admits(address):
         raise PermissionDenied(f"This API key may not be used from {address}.")
+    sandbox = (
+        sandbox_of(api_key.membership.company) if api_key.mode == KeyMode.TEST else None
+    )
+    return _holder_of(api_key, sandbox)
+
+
+def _holder_of(api_key: ApiKey, sandbox: Company | None = None) -> Credentials:
     membership = api_key.membership
     levels = frozenset(api_key.permissions) & membership.levels
-    sandbox = sandbox_of(membership.company) if api_key.mode == KeyMode.TEST else None
     return Credentials(membership, levels, "key", api_key, sandbox)
 
 
@@ -190,19 +198,56 @@ def by_token(text: str) -> Credentials:
     return Credentials(membership, membership.levels, "token", session_id=session_id)
 
 
-def live_caller(request: HttpRequest) -> Credentials | None:
-    """For light calls: whoever shows a live API key that opens. None for all others, of whom the view makes something, or nothing."""
+@contextmanager
+def admit_together(
+    requests: Sequence[HttpRequest], *, level: str, subjects: Iterable[str] = ()
+) -> Iterator[list[Credentials | None]]:
+    """For light calls: of each, whoever shows a live API key that opens, may do this, and is within the limits. None for all others, of whom the view makes
+    something, or nothing. For reading only: all threads are given the same objects.
+
+    Within it the stamps of these subjects have been looked at, too.
+    """
+    secrets = [_live_secret(request) for request in requests]
+    shown = subjects_of(secret for secret in secrets if secret)
+    with stamps.glance({*shown, *subjects}):
+        holders = [
+            _live_holder(secret, address_of(request), level) if secret else None
+            for request, secret in zip(requests, secrets, strict=True)
+        ]
+        let_in = {
+            company.pk: charge_together(
+                [
+                    request
+                    for request, holder in zip(requests, holders, strict=True)
+                    if holder and holder.company == company
+                ],
+                company,
+            )
+            for company in {holder.company for holder in holders if holder}
+        }
+        yield [
+            holder if holder and let_in[holder.company.pk] else None
+            for holder in holders
+        ]
+
+
+def _live_secret(request: HttpRequest) -> str | None:
     scheme, _, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.startswith(KEY_PREFIXES):
+    is_key = scheme.lower() == "bearer" and secret.startswith(KEY_PREFIXES)
+    return secret if is_key else None
+
+
+def _live_holder(secret: str, address: str, level: str) -> Credentials | None:
+    api_key = recognise_shared(secret)
+    if (
+        api_key is None
+        or api_key.mode != KeyMode.LIVE
+        or api_key.is_expired
+        or not api_key.admits(address)
+    ):
         return None
-    try:
-        credentials = by_key(secret, address_of(request))
-    except APIException:
-        return None
-    if credentials.sandbox is not None:
-        return None
-    admit(request, credentials)
-    return credentials
+    holder = _holder_of(api_key)
+    return holder if level in holder.levels else None
 
 
 def admit(request: HttpRequest, credentials: Credentials) -> tuple[User, Credentials]:

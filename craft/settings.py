@@ -137,7 +137,7 @@ INSTALLED_APPS = [
     *CRAFT_APPS,
 ]
 
-MIDDLEWARE = [
+CRAFT_LIGHT_MIDDLEWARE = [  # what this says on every answer, light calls say too
     "craft.middleware.RequestIdMiddleware",
     "craft.security.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -146,7 +146,9 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "craft.api.light.LightCallsMiddleware",
+]
+MIDDLEWARE = [
+    *CRAFT_LIGHT_MIDDLEWARE,
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -208,6 +210,8 @@ CACHES: dict[str, dict[str, object]] = {
 CRAFT_LIGHT_CALLS = [  # see craft/api/light.py
     "workflows.light.TRIGGER",
     "workflows.light.EXECUTE",
+    "workflows.light.LIST",
+    "workflows.light.READ",
 ]
 CRAFT_CREDENTIAL_USES = [  # (credential) -> what names it, by their dotted paths
     "workflows.services.credentials.uses_of",

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -55,6 +56,38 @@ class _Link:
 
 
 _link = _Link()
+
+
+_seen: ContextVar[dict[str, str] | None] = ContextVar("seen_stamps", default=None)
+
+
+@contextmanager
+def glance(subjects: Iterable[str]) -> Iterator[None]:
+    """Look at these stamps at once. Within it, which should be short, `recent` finds them without another look."""
+    keys = {subject: _key(subject) for subject in subjects}
+    stamps: dict[str, str] = {}
+    if keys and not _link.is_paused:
+        try:
+            found = cache.get_many(keys.values())
+        except UNREACHABLE as error:
+            _link.broke(error)
+        else:
+            stamps = {
+                subject: f"{_link.era}:{found[key]}"
+                for subject, key in keys.items()
+                if found.get(key, CHANGING) != CHANGING
+            }
+    token = _seen.set(stamps)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+def recent(subject: str) -> str | None:
+    """The subject's stamp as a glance around this saw it; else as it is now."""
+    seen = _seen.get()
+    return seen[subject] if seen and subject in seen else current(subject)
 
 
 def current(subject: str) -> str | None:
@@ -119,7 +152,7 @@ class Memory(Generic[T]):
 
     def recall(self, key: Any, subject: str, read: Callable[[], T | None]) -> T | None:
         """What `read` found for this key, or finds now. What is not there is looked for again each time."""
-        stamp = current(subject)
+        stamp = recent(subject)
         kept = self._kept.get(key)
         if kept and kept.stamp == stamp and kept.until > time.monotonic():
             return kept.value

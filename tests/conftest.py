@@ -20,6 +20,7 @@ from billing import services as billing
 from billing.models import Plan
 from craft.api import limits
 from tests.factories import Person, make_key, make_person, make_token
+from tests.lane import LaneClient
 from workflows.services import watching
 
 plans = import_module("billing.migrations.0002_plans")
@@ -264,7 +265,7 @@ def api() -> Callable[..., APIClient]:
     """`api(alice)` calls with a key of hers; `api()` without one."""
 
     def client(person: Person | None = None, *permissions: str) -> APIClient:
-        made = APIClient(raise_request_exception=False)
+        made = LaneClient(raise_request_exception=False)
         if person is not None:
             made.credentials(
                 HTTP_AUTHORIZATION=f"Bearer {make_key(person, *permissions)}"

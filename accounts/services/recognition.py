@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,6 +46,12 @@ _kept: dict[str, _Kept] = {}
 
 def recognise_key(text: str) -> ApiKey | None:
     """The key with its person and company, or None. At most one query; none for a typo, nor while it is remembered. Expiry is the caller's to judge."""
+    shared = recognise_shared(text)
+    return shared and _own_copy(shared)
+
+
+def recognise_shared(text: str) -> ApiKey | None:
+    """The same, for reading only: all threads are given the same object."""
     if not is_well_formed_key(text):
         return None
     digest = digest_of_key(text)
@@ -53,7 +60,13 @@ def recognise_key(text: str) -> ApiKey | None:
     if api_key is None or not api_key.opens_with(digest):
         return None
     uses.note(api_key)
-    return _own_copy(api_key)
+    return api_key
+
+
+def subjects_of(texts: Iterable[str]) -> set[str]:
+    """Whose stamps will be looked at for these keys, as far as that is known already (`craft.stamps.glance`)."""
+    known = (_kept.get(digest_of_key(text)) for text in texts)
+    return {access_subject(kept.api_key.company_id) for kept in known if kept}
 
 
 def _look_up(digest: str, kept: _Kept | None) -> ApiKey | None:
@@ -75,7 +88,7 @@ def _look_up(digest: str, kept: _Kept | None) -> ApiKey | None:
 
 
 def _stamp_for(api_key: ApiKey) -> str | None:
-    return stamps.current(access_subject(api_key.company_id))
+    return stamps.recent(access_subject(api_key.company_id))
 
 
 def _own_copy(api_key: ApiKey) -> ApiKey:

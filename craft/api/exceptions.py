@@ -43,15 +43,18 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: answers for whatever a view raised."""
     request: HttpRequest = context["request"]
     problem, headers = describe(error, request)
-    if problem.status >= 500 and not isinstance(
-        error, DomainError | exceptions.APIException
-    ):
-        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+    if problem.status >= 500:
+        note_unexpected(error)
     if rate := getattr(error, "rate", None):
         request._request.rate = rate  # type: ignore[attr-defined]  # the headers tell of the window that refused
     if problem.status == status.HTTP_401_UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(problem, status=problem.status, headers=headers)
+
+
+def note_unexpected(error: Exception) -> None:
+    if not isinstance(error, DomainError | exceptions.APIException):
+        logger.error("unexpected %s", type(error).__name__, exc_info=error)
 
 
 def describe(error: Exception, request: HttpRequest) -> tuple[Problem, dict[str, str]]:

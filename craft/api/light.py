@@ -1,82 +1,278 @@
-"""Calls that come by the thousand, answered without the machinery that other calls need.
+"""Calls that come by the thousand, answered without the machinery that other calls need, and together.
 
-A light call answers what is plain: a known key, a body that is right, a row that is there. Everything else it leaves, by answering None, to the view at the
-same address: so no refusal and no rule is written twice, and what a light call does not know it can't do wrong.
+A light call answers what is plain: a known key, a body that is right, a row that is there. Everything else it leaves to the view at the same address: so no
+refusal and no rule is written twice, and what a light call does not know it can't do wrong.
+
+Calls that arrive while others are being answered are answered together by the next thread that is free to: they share a look at the stamps, a count against
+the limit, a commit. A lone caller waits for nobody.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 from rest_framework.exceptions import ParseError
 
+from craft.api.envelopes import dialect_for, dialect_of
+from craft.api.exceptions import describe, note_unexpected
 from craft.api.idempotency import HEADER
+from craft.api.limits import rate_headers
 from craft.api.parsers import read_json
 from craft.encoding import to_json
+from craft.events import Actor, acting
+from craft.fields import new_id
+from craft.middleware import REQUEST_ID_HEADER
 
 LARGEST_BODY = 100_000
 """Of bytes: what is larger costs so much anyway that it may go the long way."""
+IDLE_SECONDS = 1.0
+"""A connection to the database that was not used for so long may have ended, and is looked at first."""
+MOST_PASSAGES = 200
+IDEMPOTENCY = "HTTP_" + HEADER.upper().replace("-", "_")
+ODD_HEADERS = (IDEMPOTENCY, "HTTP_ORIGIN", "HTTP_X_FORWARDED_HOST", "HTTP_TRANSFER_ENCODING")  # fmt: skip
 
 
 class NotPlainError(Exception):
     """The view has to look at this."""
 
 
+@dataclass(eq=False)
+class Call:
+    """One of those that are answered together. Whatever of them has no `answer` afterwards goes to the view."""
+
+    request: HttpRequest
+    found: re.Match[str]
+    body: Any = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    data: Any
+    """JSON, or what `orjson` takes for it."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class LightCall:
-    """`answer` gets the request and what the pattern found in its path."""
+    """`answer` gets the calls with what the pattern found in each path, and answers those that are plain. `allow` is what the view's address takes.
+
+    What `answer` raises is answered as a view's error would be: it raises nothing after which a view may not try again, unless it is that.
+    """
 
     method: str
     path: re.Pattern[str]
-    answer: Callable[[HttpRequest, re.Match[str]], HttpResponse | None]
+    allow: str
+    answer: Callable[[Sequence[Call]], None]
 
 
-class LightCallsMiddleware:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        self.calls: list[LightCall] = [
-            import_string(dotted) for dotted in settings.CRAFT_LIGHT_CALLS
-        ]
+class LightLane:
+    """The WSGI application: light calls are answered here, all others by Django."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        for call in self.calls:
-            if request.method != call.method:
-                continue
-            if found := call.path.fullmatch(request.path_info):
-                return call.answer(request, found) or self.get_response(request)
-        return self.get_response(request)
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+        self._groups: dict[str, list[tuple[LightCall, Group]]] = {}
+        for dotted in settings.CRAFT_LIGHT_CALLS:
+            light: LightCall = import_string(dotted)
+            self._groups.setdefault(light.method, []).append((light, Group(light)))
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        told = self.answer(environ)
+        if told is None:
+            return self._application(environ, start_response)
+        status, headers, body = told
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [body]
+
+    def answer(
+        self, environ: dict[str, Any]
+    ) -> tuple[int, list[tuple[str, str]], bytes] | None:
+        """None where it is for Django, which finds the request as it was."""
+        path = environ["PATH_INFO"]
+        for light, group in self._groups.get(environ["REQUEST_METHOD"], ()):
+            if found := light.path.fullmatch(path):
+                passage = passage_for(environ)
+                if passage is None:
+                    return None
+                try:
+                    call = Call(*_plain_request(environ, found))
+                except NotPlainError:
+                    return None
+                answer = group.answer(call)
+                return None if answer is None else _told(light, call, answer, passage)
+        return None
 
 
-def plain_body(request: HttpRequest) -> Any:
-    """The JSON of a call that asks for nothing special. Raises NotPlainError."""
-    headers = request.META
+def _plain_request(
+    environ: dict[str, Any], found: re.Match[str]
+) -> tuple[HttpRequest, re.Match[str], Any]:
+    """Raises NotPlainError for whatever asks for something special."""
     if (
-        headers.get("QUERY_STRING")
-        or HEADER in request.headers
-        or headers.get("CONTENT_TYPE", "").partition(";")[0] != "application/json"
-        or headers.get("HTTP_ACCEPT", "*/*") not in {"*/*", "application/json"}
-        or not headers.get("CONTENT_LENGTH", "").isdigit()
-        or int(headers["CONTENT_LENGTH"]) > LARGEST_BODY
+        environ.get("QUERY_STRING")
+        or environ.get("SCRIPT_NAME")
+        or environ.get("HTTP_ACCEPT", "*/*") not in {"*/*", "application/json"}
+        or any(name in environ for name in ODD_HEADERS)
     ):
         raise NotPlainError
+    raw = _raw_body(environ) if environ["REQUEST_METHOD"] == "POST" else b""
     try:
-        return read_json(request.body)
-    except (ParseError, RequestDataTooBig):
+        body = read_json(raw)
+    except ParseError:
         raise NotPlainError from None
+    request: Any = WSGIRequest(environ)
+    request.request_id = new_id("req")  # as craft.middleware does it
+    request._body = raw  # Django's own; the stream is left to whoever comes next
+    return request, found, body
 
 
-def as_response(data: Any, *, status: int) -> HttpResponse:
-    response = HttpResponse(
-        to_json(data),
-        status=status,
-        content_type="application/json; charset=utf-8",
+def _raw_body(environ: dict[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or ""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0]
+    if kind != "application/json" or not length.isdigit() or len(length) > 6:
+        raise NotPlainError
+    if int(length) > LARGEST_BODY:
+        raise NotPlainError
+    raw: bytes = environ["wsgi.input"].read(int(length))
+    environ["wsgi.input"] = BytesIO(raw)
+    return raw
+
+
+def _told(
+    light: LightCall, call: Call, answer: Answer, passage: tuple[tuple[str, str], ...]
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    body = to_json(answer.data)
+    headers = [
+        ("Content-Type", "application/json; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Allow", light.allow),  # as DRF says it on every answer
+        (REQUEST_ID_HEADER, call.request.request_id),  # type: ignore[attr-defined]  # set above
+        *rate_headers(call.request),
+        *answer.headers.items(),
+        *passage,
+    ]
+    return answer.status, headers, body
+
+
+# --- Together ---
+
+
+@dataclass(eq=False)
+class _Batch:
+    calls: list[Call] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+
+class Group:
+    """Gathers the calls of one kind."""
+
+    def __init__(self, light: LightCall) -> None:
+        self._light = light
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._batch = _Batch()
+
+    def answer(self, call: Call) -> Answer | None:
+        with self._lock:
+            batch = self._batch
+            batch.calls.append(call)
+            leads = len(batch.calls) == 1
+        if leads:
+            self._lead(batch)
+        else:
+            batch.is_over.wait()
+        return call.answer
+
+    def _lead(self, batch: _Batch) -> None:
+        with self._turn:
+            with self._lock:
+                self._batch = _Batch()  # who comes now is in the next one
+            try:
+                _look_after_connection()
+                with acting(Actor()):  # what they do is theirs together
+                    self._light.answer(batch.calls)
+            except Exception as error:
+                note_unexpected(error)
+                for call in batch.calls:
+                    call.answer = call.answer or failed(call.request, error)
+            finally:
+                batch.is_over.set()
+
+
+def failed(request: HttpRequest, error: Exception) -> Answer:
+    """As a view's error is told."""
+    problem, headers = describe(error, request)
+    return Answer(problem.status, dialect_of(request).problem(problem), headers)
+
+
+_used = threading.local()
+
+
+def _look_after_connection() -> None:
+    """What Django does before each request, where there is something to do."""
+    now = time.monotonic()
+    is_idle = now - getattr(_used, "at", 0.0) > IDLE_SECONDS
+    if (is_idle or connection.errors_occurred) and not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+    _used.at = now
+
+
+# --- What all answers say ---
+
+
+def passage_for(environ: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+    """The headers that the middleware gives every answer at this host; None where it would answer by itself."""
+    proxy = settings.SECURE_PROXY_SSL_HEADER
+    return _passage(
+        dialect_for(environ["PATH_INFO"]).prefix,
+        environ["wsgi.url_scheme"],
+        environ.get("HTTP_HOST", ""),
+        environ.get(proxy[0], "") if proxy else "",
+        environ["SERVER_NAME"],
+        environ["SERVER_PORT"],
     )
-    response.headers["Allow"] = "POST, OPTIONS"  # as DRF says it on every answer
-    return response
+
+
+@lru_cache(MOST_PASSAGES)
+def _passage(
+    base: str, scheme: str, host: str, forwarded: str, server: str, port: str
+) -> tuple[tuple[str, str], ...] | None:
+    proxy = settings.SECURE_PROXY_SSL_HEADER
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": f"{base}/",
+        "SERVER_NAME": server,
+        "SERVER_PORT": port,
+        "wsgi.url_scheme": scheme,
+        "wsgi.input": BytesIO(),
+        **({"HTTP_HOST": host} if host else {}),
+        **({proxy[0]: forwarded} if proxy and forwarded else {}),
+    }
+    request = WSGIRequest(environ)
+    request.rate = None  # type: ignore[attr-defined]  # nothing is counted
+    blank = HttpResponse()
+
+    def walk(_: HttpRequest) -> HttpResponse:
+        return blank
+
+    for dotted in reversed(settings.CRAFT_LIGHT_MIDDLEWARE):
+        walk = import_string(dotted)(walk)
+    if walk(request) is not blank:
+        return None
+    own = {"Content-Type", "Content-Length", REQUEST_ID_HEADER}
+    return tuple((name, value) for name, value in blank.items() if name not in own)

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 PERIODS = {"minute": per_min, "hour": per_hour, "day": per_day}
 RETRY_REDIS_SECONDS = 2.0
+CHARGED = "craft.rate"
+"""In a request's META: it was counted before Django saw it, and this is its rate."""
 REDIS_OPTIONS = {"SOCKET_TIMEOUT": 0.5, "SOCKET_CONNECT_TIMEOUT": 0.5}
 """A Redis that does not answer must not hold every call up."""
 
@@ -80,11 +82,11 @@ class Rate:
     retry_after: float | None = None
 
 
-def take(scope: str, windows: Sequence[Window]) -> Rate:
-    """Count one call of `scope` in each window, of which there is one at least. The first window that refuses decides."""
+def take(scope: str, windows: Sequence[Window], *, calls: int = 1) -> Rate:
+    """Count calls of `scope`, all or none, in each window, of which there is one at least. The first window that refuses decides."""
     rates: list[Rate] = []
     for window in windows:
-        rate = _take_one(scope, window)
+        rate = _take_from(scope, window, calls)
         if rate.retry_after is not None:
             return rate
         rates.append(rate)
@@ -99,8 +101,9 @@ def peek(scope: str, window: Window) -> Rate:
     return _rate(window, state, retry_after=wait if wait > 0 else None)
 
 
-def _take_one(scope: str, window: Window) -> Rate:
-    result = _ask(window, lambda throttle: throttle.limit(_key(scope, window)))
+def _take_from(scope: str, window: Window, calls: int) -> Rate:
+    key = _key(scope, window)
+    result = _ask(window, lambda throttle: throttle.limit(key, cost=calls))
     wait = max(1, math.ceil(result.state.retry_after)) if result.limited else None
     return _rate(window, result.state, retry_after=wait)
 
@@ -194,6 +197,8 @@ def charge_call(request: HttpRequest, company: Company | None) -> None:
     if getattr(inner, "rate_is_charged", False):
         return
     inner.rate_is_charged = True
+    if CHARGED in inner.META:
+        return
     if company is None:
         limit = settings.API_PUBLIC_PER_MINUTE
         rate = take(f"address:{address_of(inner)}", [Window("minute", limit, limit)])
@@ -227,15 +232,20 @@ def _is_for_every_plan(request: HttpRequest) -> bool:
     return resource in settings.API_WITHOUT_PLAN
 
 
-def lets_in(request: HttpRequest, company: Company) -> bool:
-    """For whoever leaves the refusals to a view: counts the call, and says whether the company may make it. The view counts it again only where it was
-    one too many."""
-    try:
-        charge_call(request, company)
-    except TooManyRequests:
-        request.rate_is_charged = False  # type: ignore[attr-defined]  # set by charge_call
+def charge_together(requests: Sequence[HttpRequest], company: Company) -> bool:
+    """Count so many calls of one company at once, each told what is left after it; no view counts it again. False when there is no room for all of them, or
+    its plan comes without the API: then nothing is counted, and the views count and refuse one by one."""
+    allowance = _allowance_of()(company)
+    if not allowance.has_api_access:
         return False
-    return bool(_allowance_of()(company).has_api_access)
+    windows = allowance.windows or (ceiling(),)
+    rate = take(f"company:{company.pk}", windows, calls=len(requests))
+    if rate.retry_after is not None:
+        return False
+    for earlier, request in enumerate(reversed(requests)):
+        left = min(rate.remaining + earlier, rate.limit)
+        request.META[CHARGED] = replace(rate, remaining=left)
+    return True
 
 
 def count_stray_call(request: HttpRequest) -> None:
@@ -252,11 +262,20 @@ class RateHeadersMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if is_api_path(request.path) and not hasattr(request, "rate"):
+        is_charged = hasattr(request, "rate") or CHARGED in request.META
+        if is_api_path(request.path) and not is_charged:
             count_stray_call(request)
-        rate = getattr(request, "rate", None)
-        if rate is not None:
-            response["X-RateLimit-Limit"] = str(rate.limit)
-            response["X-RateLimit-Remaining"] = str(rate.remaining)
-            response["X-RateLimit-Reset"] = str(rate.resets_at)
+        for name, value in rate_headers(request):
+            response[name] = value
         return response
+
+
+def rate_headers(request: HttpRequest) -> list[tuple[str, str]]:
+    rate: Rate | None = getattr(request, "rate", request.META.get(CHARGED))
+    if rate is None:
+        return []
+    return [
+        ("X-RateLimit-Limit", str(rate.limit)),
+        ("X-RateLimit-Remaining", str(rate.remaining)),
+        ("X-RateLimit-Reset", str(rate.resets_at)),
+    ]

@@ -80,7 +80,7 @@ class ContractPagination(BasePagination):
         found = list(rows[self.offset : self.offset + self.limit + 1])
         self.has_more = len(found) > self.limit
         shown = found[: self.limit]
-        self.next_cursor = _signer.sign(str(shown[-1].pk)) if self.has_more else None
+        self.next_cursor = cursor_after(shown[-1].pk) if self.has_more else None
         return shown
 
     def _from_page_or_cursor(
@@ -119,6 +119,10 @@ class ContractPagination(BasePagination):
             self.next_cursor,
         )
         return Response(page)
+
+
+def cursor_after(pk: str | int) -> str:
+    return _signer.sign(str(pk))
 
 
 def read_number(

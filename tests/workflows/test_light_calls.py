@@ -1,11 +1,12 @@
 """Starts that take the short way are answered as the view answers them. `plain` and `odd` calls are made both ways, and what is said is compared."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from rest_framework.test import APIClient
 
 from tests.factories import make_key, make_person, make_workflow
+from tests.lane import LaneClient
 from workflows import light
 from workflows.models import Execution
 from workflows.services.workflows import delete_workflow, update_workflow
@@ -41,13 +42,13 @@ def two_ways(key, settings):
     for allowed in (calls, []):
         settings.CRAFT_LIGHT_CALLS = allowed
         made.append(client(key))
-        made[-1].get("/healthz")  # loads the middleware
+        assert made[-1].handler.lane is not None  # reads the settings
     settings.CRAFT_LIGHT_CALLS = calls
     return made
 
 
 def client(key):
-    made = APIClient(raise_request_exception=False)
+    made = LaneClient(raise_request_exception=False)
     made.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
     return made
 
@@ -56,16 +57,14 @@ def client(key):
 def taken(monkeypatch):
     """What took the short way, and how far."""
     answers = []
-    for name in ("TRIGGER", "EXECUTE"):
-        call = getattr(light, name)
+    for name in ("TRIGGER", "EXECUTE", "LIST", "READ"):
+        own = getattr(light, name)
 
-        def answer(request, found, own=call.answer):
-            answers.append(own(request, found))
-            return answers[-1]
+        def answer(calls, own=own):
+            own.answer(calls)
+            answers.extend(call.answer for call in calls)
 
-        monkeypatch.setattr(
-            light, name, light.LightCall(call.method, call.path, answer)
-        )
+        monkeypatch.setattr(light, name, replace(own, answer=answer))
     return answers
 
 

@@ -214,15 +214,12 @@ def test_a_start_that_can_not_be_kept_fails_no_other(alice):
         "input": {},
         "trigger": {"type": "api"},
     }
-    batch = executions._Batch()
-    batch.executions = [
+    batch = [
         executions.build_execution(workflow=workflow, **fields)
         for workflow in (kept, gone, kept)
     ]
-    batch.executions[1].input = {1, 2}  # a set is no JSON
-    executions.Inbox()._commit(batch)
-    assert batch.committed.is_set()
-    assert list(batch.errors) == [batch.executions[1]]
+    batch[1].input = {1, 2}  # a set is no JSON
+    assert executions.start_together(batch) == [batch[0], batch[2]]
     assert Execution.unscoped.count() == 2
     kept.refresh_from_db()
     assert kept.usage_count == 2

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import (
     IntegrityError,
     InterfaceError,
     OperationalError,
-    connection,
     transaction,
 )
 from django.db.models import F, Sum
@@ -29,10 +27,13 @@ from workflows import tasks
 from workflows.engine import journal, lines, slices
 from workflows.engine.expressions import ExpressionError
 from workflows.engine.graph import Graph
+from workflows.engine.journal import Write
 from workflows.events import EXECUTION_CANCEL_REQUESTED
 from workflows.models import Execution, GuestUse, Workflow, WorkflowVersion
 
-MAX_BATCH = 64
+logger = logging.getLogger("craft.engine")
+
+T = TypeVar("T")
 doorbell = Doorbell(tasks.run_due_executions.delay)
 
 WORKER_LOST = {
@@ -103,9 +104,56 @@ def start_execution(**fields: Any) -> Execution:
 def _queue(execution: Execution) -> Execution:
     if execution.idempotency_key is not None:
         return _start_once(execution)
-    inbox.add(execution)
+    insert([execution])
     doorbell.ring_on_commit()
     return execution
+
+
+def start_together(executions: Sequence[Execution]) -> list[Execution]:
+    """Queue executions that have no `idempotency_key`, in one commit; what was kept. One that can't be kept, since its workflow has just gone, takes no other
+    with it."""
+    kept = _keep_together(executions, insert)
+    doorbell.ring_on_commit()
+    return kept
+
+
+def run_together(executions: Sequence[Execution]) -> list[Write]:
+    """Run executions of instant graphs to their ends, and keep all in one commit. What was kept, as with `start_together`."""
+    writes = [
+        _run_instantly(execution, journal.graph_of(execution.version))
+        for execution in executions
+    ]
+    kept = _keep_together(writes, journal.commit)
+    if any(map(_has_sequel, (write.execution for write in kept))):
+        doorbell.ring()
+    return kept
+
+
+def _keep_together(
+    items: Sequence[T], keep: Callable[[Sequence[T]], object]
+) -> list[T]:
+    try:
+        keep(items)
+    except (OperationalError, InterfaceError):  # the database's fault
+        raise
+    except Exception:
+        if len(items) == 1:
+            logger.warning("an execution could not be kept", exc_info=True)
+            return []
+        return [kept for item in items for kept in _keep_together([item], keep)]
+    return list(items)
+
+
+def _run_instantly(execution: Execution, graph: Graph) -> Write:
+    """Nothing outside is touched, so nobody misses it if this process dies before the commit: the caller had no answer."""
+    execution.begin_here(timezone.now())
+    return slices.run_instantly(execution, graph, [], is_new=True)
+
+
+def _has_sequel(execution: Execution) -> bool:
+    return execution.status == Status.FAILED and bool(
+        execution.workflow.error_workflow_id
+    )
 
 
 def trigger_workflow(
@@ -194,14 +242,13 @@ def wait_for_end(execution: Execution, seconds: float) -> Execution:
 
 
 def _run_inline(execution: Execution, timeout_seconds: float) -> Execution:
-    execution.begin_here(timezone.now())
     graph = journal.graph_of(execution.version)
     if graph.is_instant:
-        # Nothing outside is touched, so nobody misses it if this process dies before the one commit: the caller had no answer.
-        journal.commit([slices.run_instantly(execution, graph, [], is_new=True)])
-        if execution.status == Status.FAILED and execution.workflow.error_workflow_id:
+        journal.commit([_run_instantly(execution, graph)])
+        if _has_sequel(execution):
             doorbell.ring()
         return execution
+    execution.begin_here(timezone.now())
     insert([execution])
     until = time.monotonic() + timeout_seconds
     slices.run_until(execution, graph, seconds=timeout_seconds, then=doorbell.ring)
@@ -221,64 +268,6 @@ def _will_go_on(execution: Execution, graph: Graph, until: float) -> bool:
         left = (execution.next_attempt_at - timezone.now()).total_seconds()
         return left < until - time.monotonic()
     return execution.children.filter(is_awaited=True).exists()
-
-
-@dataclass
-class _Batch:
-    executions: list[Execution] = field(default_factory=list)
-    committed: threading.Event = field(default_factory=threading.Event)
-    errors: dict[Execution, Exception] = field(default_factory=dict)
-
-
-class Inbox:
-    """Gathers starts that arrive while another is being committed into the next commit: many callers, one insert, and no wait for a lone one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._turn = threading.Lock()
-        self._batch = _Batch()
-
-    def add(self, execution: Execution) -> None:
-        """Returns once the row is committed, or is part of the caller's own transaction."""
-        if connection.in_atomic_block:
-            insert([execution])
-            return
-        with self._lock:
-            if len(self._batch.executions) >= MAX_BATCH:
-                self._batch = _Batch()
-            batch = self._batch
-            batch.executions.append(execution)
-            leads = len(batch.executions) == 1
-        if leads:
-            self._commit(batch)
-        batch.committed.wait()
-        if execution in batch.errors:
-            raise batch.errors[execution]
-
-    def _commit(self, batch: _Batch) -> None:
-        with self._turn:
-            with self._lock:
-                if self._batch is batch:
-                    self._batch = _Batch()  # who comes now is in the next one
-            try:
-                self._insert(batch)
-            finally:
-                batch.committed.set()
-
-    def _insert(self, batch: _Batch) -> None:
-        try:
-            insert(batch.executions)
-        except (OperationalError, InterfaceError) as error:
-            batch.errors = dict.fromkeys(batch.executions, error)
-        except Exception:  # one is at fault; the others have nothing to do with it
-            for execution in batch.executions:
-                try:
-                    insert([execution])
-                except Exception as error:
-                    batch.errors[execution] = error
-
-
-inbox = Inbox()
 
 
 def cancel_execution(execution: Execution) -> Execution:

@@ -23,7 +23,6 @@ from accounts.authentication import credentials_of
 from craft import egress
 from craft.api.envelopes import Deleted, dialect_of
 from craft.api.idempotency import key_for_work
-from craft.api.light import as_response
 from craft.api.viewsets import CompanyViewSet, Level
 from craft.encoding import to_json
 from craft.exceptions import DomainError, InvalidError
@@ -262,8 +261,16 @@ def answered(
     said = response_in(execution) if webhook.answer == "respond" else None
     if said is None:
         data = dialect_of(request._request).result(execution.output)
-        return as_response(data, status=200)
+        return as_json(data)
     return as_told(said)
+
+
+def as_json(data: Any) -> HttpResponse:
+    response = HttpResponse(
+        to_json(data), content_type="application/json; charset=utf-8"
+    )
+    response.headers["Allow"] = "POST, OPTIONS"  # as DRF says it on every answer
+    return response
 
 
 def response_in(execution: Execution) -> dict[str, Any] | None:

@@ -28,4 +28,6 @@ def _content_of(value: Any) -> Any:
 
 def utc_text(moment: datetime) -> str:
     """A time as everything tells it that we write or answer: ISO 8601, in UTC, ending in Z."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -23,6 +23,7 @@ from integrations.services.credentials import (
     update_credential,
 )
 from tests.factories import PASSWORD, make_workflow
+from workflows.engine import journal
 from workflows.engine.executor import Job, Run, drive
 from workflows.engine.graph import compile_graph
 from workflows.engine.journal import CATALOGUE, secrets_of
@@ -336,7 +337,7 @@ def test_a_graph_that_names_none_costs_no_query(alice):
     execution = run(alice, node("first", "input"))
     assert execution.version.number == 1
     with CaptureQueriesContext(connection) as asked:
-        secrets_of(execution)
+        secrets_of(execution, journal.graph_of(execution.version))
     assert len(asked) == 0
 
 

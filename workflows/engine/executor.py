@@ -77,7 +77,7 @@ class LeaseLostError(Exception):
     """A write was refused, since another process holds this execution now, or failed: what this one still knows is dropped, and its lease runs out."""
 
 
-@dataclass
+@dataclass(slots=True)
 class StepRecord:
     """What is written down of a node's run. `handles` are those that were taken; a step with `completed_at` is settled and never runs again."""
 
@@ -259,13 +259,14 @@ class NodeCall:
         self.input = step.input
         self.attempt = step.attempt
         self.started_at = step.started_at
-        self.is_dry = run.job.is_dry
-        self.company_id = run.job.company_id
-        self.execution_id = run.job.execution_id
-        self.workflow_id = run.job.workflow["id"]
+        job = run.job
+        self.is_dry = job.is_dry
+        self.company_id = job.company_id
+        self.execution_id = job.execution_id
+        self.workflow_id = job.workflow["id"]
         self.node_id = node.id
-        self.idempotency_key = f"{run.job.execution_id}:{node.id}:{step.iteration}"
-        self.depth = run.job.depth
+        self.idempotency_key = f"{job.execution_id}:{node.id}:{step.iteration}"
+        self.depth = job.depth
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -409,7 +410,7 @@ class Run:
         record = self._recorded.get((node.id, scope.iteration))
         if record is not None and _is_settled(node, record):
             self._settle_again(node, record, scope)
-        elif node.node.effect == "pure" and not node.suspends:
+        elif node.is_inline:
             await self._run_node(node, scope)
             await self._breathe()
         else:
@@ -680,6 +681,8 @@ class Run:
             step.origin = MOCKED
             return mocked_output(node)
         call = NodeCall(self, node, step, names, config, scope)
+        if node.is_inline:
+            return self.job.secrets.redact_outcome(await node.node.run(call))
         if node.cache:
             return await self._call_once(node, step, names, call)
         return await self._call_now(node, step, call)
@@ -771,17 +774,8 @@ class Run:
         self, node: GraphNode, step: StepRecord, scope: Scope, outcome: Outcome
     ) -> None:
         match outcome:
-            case Output(value, handles):
-                step.output, step.handles = value, list(handles)
-                step.took, step.opening = outcome.took, outcome.opening
-                if self.job.is_dry and step.opening is not None:
-                    step.origin, step.opening = MOCKED, None
-                if step.took:
-                    self._taken.add(step.took)
-                if outcome.usage:
-                    self._spend(step, outcome.usage)
-                self._news.extend(outcome.news)
-                self._close(step, "completed")
+            case Output():
+                self._take_output(step, outcome)
                 await self._write_down(node, step)
                 self._settle(node, step, scope)
             case Iterating(turns):
@@ -810,6 +804,19 @@ class Run:
                     if error
                     else Ending("completed", output=output)
                 )
+
+    def _take_output(self, step: StepRecord, outcome: Output) -> None:
+        step.output, step.handles = outcome.value, list(outcome.handles)
+        step.took, step.opening = outcome.took, outcome.opening
+        if self.job.is_dry and step.opening is not None:
+            step.origin, step.opening = MOCKED, None
+        if step.took:
+            self._taken.add(step.took)
+        if outcome.usage:
+            self._spend(step, outcome.usage)
+        if outcome.news:
+            self._news.extend(outcome.news)
+        self._close(step, "completed")
 
     async def _write_down(self, node: GraphNode, step: StepRecord) -> None:
         if node.node.effect == "pure" or self.job.is_dry:
@@ -1097,16 +1104,16 @@ class Run:
 
     def _settle(self, node: GraphNode, step: StepRecord, scope: Scope) -> None:
         """The node's edges are decided; look at what lies behind them."""
-        handles = set(step.handles)
+        handles = step.handles
         scope.outputs[node.id] = step.output
         onward = node.leading_on
         taken = False
         for edge in onward:
-            scope.edges[edge.index] = edge.handle in handles
-            taken = taken or edge.handle in handles
+            scope.edges[edge.index] = is_taken = edge.handle in handles
+            taken = taken or is_taken
         if step.status != "skipped" and not taken:
             scope.terminals[node.id] = step.output
-        if node.id != self.job.only:
+        if onward and node.id != self.job.only:
             self._look_behind(onward, scope)
         self._leave(scope)
 
@@ -1129,6 +1136,8 @@ class Run:
 
     def _join(self, node: GraphNode, scope: Scope) -> bool | None:
         """Whether the node runs (True), is skipped (False), or has to wait for more (None)."""
+        if len(node.incoming) == 1:  # then all joins are alike
+            return scope.edges.get(node.incoming[0].index)
         states = [scope.edges.get(edge.index) for edge in node.incoming]
         if node.join == "any" and TAKEN in states:
             return True

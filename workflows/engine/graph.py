@@ -138,6 +138,8 @@ class GraphNode:
     disabled: bool
     suspends: bool
     """It is pure, and works outside the loop."""
+    is_inline: bool
+    """It is pure, and works on the loop."""
     secrets: frozenset[str]
     """The credentials that it names."""
     _resolvable: Value = field(repr=False)
@@ -792,6 +794,11 @@ def _finished(draft: _Draft, body: tuple[str, ...]) -> GraphNode:
     if node is None or resolvable is None:
         raise AssertionError(f"{draft.path} is at fault, and no fault was named")
     retry = given.get("retry", node.default_retry(draft.config))
+    is_pure = node.effect == "pure"
+    # A cached one may have to wait for an equal call that is under way.
+    suspends = is_pure and (
+        given.get("cache") is not None or node.suspends(draft.config)
+    )
     return GraphNode(
         id=draft.id,
         type=node.type,
@@ -814,9 +821,8 @@ def _finished(draft: _Draft, body: tuple[str, ...]) -> GraphNode:
         run_if=draft.run_if,
         cache=given.get("cache"),
         disabled=given.get("disabled", False),
-        # A cached one may have to wait for an equal call that is under way.
-        suspends=node.effect == "pure"
-        and (given.get("cache") is not None or node.suspends(draft.config)),
+        suspends=suspends,
+        is_inline=is_pure and not suspends,
         secrets=frozenset(use.name for use in draft.secrets),
         _resolvable=resolvable,
         _raw=draft.raw,

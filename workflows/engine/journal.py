@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -36,6 +37,7 @@ ENDED_EVENTS = {
     Status.CANCELLED: EXECUTION_CANCELLED,
 }
 NOBODY = (-1, 0)
+NUL = b"\\u0000"
 SKIPPED = {
     "code": "concurrency_limit",
     "message": "As many executions were under way as this workflow lets run at once, and its rule is to skip.",
@@ -107,19 +109,20 @@ def graph_of(version: WorkflowVersion) -> Graph:
     return _compiled(_Source(version.pk, version.created_at, version.definition))
 
 
-def job_of(execution: Execution, come: Come | None = None) -> Job:
-    workflow, come = execution.workflow, come or Come()
+def job_of(execution: Execution, graph: Graph, come: Come | None = None) -> Job:
+    workflow, version = execution.workflow, execution.version
+    come = come or Come()
     return Job(
         execution_id=execution.pk,
         company_id=execution.company_id,
         epoch=execution.lease_epoch,
         input=execution.input,
         trigger={"input": execution.input, **execution.trigger},
-        variables=execution.version.variables,
+        variables=version.variables,
         workflow={
             "id": workflow.pk,
             "name": workflow.name,
-            "version": execution.version.number,
+            "version": version.number,
         },
         logs=execution.logs,
         is_test=execution.company.is_sandbox,
@@ -127,7 +130,7 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
         wakes=execution.wakes,
         signals=come.signals,
         answers=come.answers,
-        secrets=secrets_of(execution),
+        secrets=secrets_of(execution, graph),
         budget=workflow.settings.get("budget") or {},
         started_at=execution.started_at,
         pins=execution.pins or {},
@@ -136,13 +139,12 @@ def job_of(execution: Execution, come: Come | None = None) -> Job:
     )
 
 
-def secrets_of(execution: Execution) -> Secrets:
+def secrets_of(execution: Execution, graph: Graph) -> Secrets:
     """What its graph names, as it is now; a graph that names none costs no query."""
-    uses = graph_of(execution.version).secrets
-    if not uses:
+    if not graph.secrets:
         return Secrets()
     found = open_credentials(
-        company_id=execution.company_id, names={use.name for use in uses}
+        company_id=execution.company_id, names={use.name for use in graph.secrets}
     )
     return Secrets(found.opened, found.faults)
 
@@ -274,11 +276,12 @@ def index_labels(executions: Sequence[Execution]) -> None:
 
 def _save_steps(writes: Iterable[Write]) -> None:
     latest: dict[tuple[str, str, str], Step] = {}
+    texts = _Texts()
     for write in writes:
+        key = write.execution.pk
         for record in write.steps:
-            latest[write.execution.pk, record.node_id, record.iteration] = _as_row(
-                write.execution, record
-            )
+            row = _as_row(key, record, texts)
+            latest[key, record.node_id, record.iteration] = row
     save_steps(list(latest.values()))
 
 
@@ -291,27 +294,48 @@ def save_steps(steps: Sequence[Step]) -> None:
         )
 
 
-def _as_row(execution: Execution, record: StepRecord) -> Step:
-    return Step(
-        execution=execution,
-        node_id=record.node_id,
-        iteration=record.iteration,
-        position=record.position,
-        type=record.type,
-        name=record.name,
-        status=record.status,
-        input=storable(record.input),
-        output=storable(record.output),
-        handles=record.handles,
-        error=storable(record.error),
-        attempt=record.attempt,
-        started_at=record.started_at,
-        completed_at=record.completed_at,
-        wake_at=record.wake_at,
-        usage=record.usage,
-        origin=record.origin,
-        begun=record.begun,
-        ended=record.ended,
+class _Texts:
+    """What steps hold, as it is stored. Most of it is put out by one and taken in by the next: it is encoded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, rows.Encoded]] = {}
+
+    def of(self, value: Any) -> rows.Encoded | None:
+        if value is None:
+            return None
+        known = self._known.get(id(value))
+        if known is None:
+            # With the value, so that nothing else gets its id meanwhile.
+            known = self._known[id(value)] = value, _stored(value)[1]
+        return known[1]
+
+
+def _as_row(execution_id: str, record: StepRecord, texts: _Texts) -> Step:
+    return rows.bare(
+        Step,
+        {
+            "id": None,
+            "execution_id": execution_id,
+            "node_id": record.node_id,
+            "iteration": record.iteration,
+            "position": record.position,
+            "type": record.type,
+            "name": record.name,
+            "status": record.status,
+            "input": texts.of(record.input),
+            "output": texts.of(record.output),
+            "apart": "",
+            "handles": record.handles,
+            "error": texts.of(record.error),
+            "attempt": record.attempt,
+            "started_at": record.started_at,
+            "completed_at": record.completed_at,
+            "wake_at": record.wake_at,
+            "usage": record.usage,
+            "origin": record.origin,
+            "begun": record.begun,
+            "ended": record.ended,
+        },
     )
 
 
@@ -339,19 +363,19 @@ def _apply_ending(write: Write, held: dict[str, tuple[int, int]]) -> None:
     now = timezone.now()
     wakes = held.get(execution.pk, (0, execution.wakes))[1]
     wake_at = now if wakes != execution.wakes else ending.wake_at
-    changes = as_lease_fields(
+    error = kept(ending.error)
+    # None of these is a relation, which would want to be set.
+    execution.__dict__ |= as_lease_fields(
         updated_at=now,
         status=ending.status,
-        output=storable(ending.output),
-        error=storable(ending.error),
-        last_error=(ending.error or {}).get("message", ""),
-        logs=storable(write.logs),
+        output=kept(ending.output),
+        error=error,
+        last_error=error["message"] if error else "",
+        logs=kept(write.logs),
         usage={**execution.usage, **(write.usage or {})},
         completed_at=now if is_over else None,
         next_attempt_at=None if is_over else wake_at,
     )
-    for name, value in changes.items():
-        setattr(execution, name, value)
 
 
 def _save_endings(writes: Sequence[Write]) -> None:
@@ -371,19 +395,26 @@ def _save_endings(writes: Sequence[Write]) -> None:
 def _tell_of_endings(over: Sequence[Execution]) -> None:
     count_endings(over)
     lines.give_places(lines.lines_of(over))
+    openers = _may_have_opened({each.version_id: each for each in over}.values())
     arrivals.close(
-        [each for each in over if _may_have_opened(each)],
+        [each for each in over if each.version_id in openers],
         [each for each in over if each.parent_id and each.is_awaited],
     )
     for execution in over:
         announce(execution)
 
 
-def _may_have_opened(execution: Execution) -> bool:
-    try:
-        return graph_of(execution.version).may_open
-    except GraphError:  # it compiled once: nobody knows any more
-        return True
+def _may_have_opened(executions: Iterable[Execution]) -> set[int]:
+    """The versions among theirs that may."""
+    found = set()
+    for execution in executions:
+        try:
+            may_open = graph_of(execution.version).may_open
+        except GraphError:  # it compiled once: nobody knows any more
+            may_open = True
+        if may_open:
+            found.add(execution.version_id)
+    return found
 
 
 def announce(execution: Execution) -> None:
@@ -447,6 +478,21 @@ def storable(value: Any) -> Any:
             return [storable(item) for item in value]
         case _:
             return value
+
+
+def kept(value: Any) -> Any:
+    """The same, or what is storable of it."""
+    return _stored(value)[0] if value else value
+
+
+def _stored(value: Any) -> tuple[Any, rows.Encoded]:
+    """What is kept of it, and how it is written. To look into the text is much quicker than to walk through the value."""
+    with suppress(UnicodeEncodeError):  # of lone surrogates
+        encoded = rows.Encoded(value)
+        if NUL not in encoded.text:
+            return value, encoded
+    value = storable(value)
+    return value, rows.Encoded(value)
 
 
 def claimed_here(ids: Iterable[str]) -> models.QuerySet[Execution]:

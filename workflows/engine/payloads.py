@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from craft import rows
-from craft.encoding import to_json
 from workflows.models import Execution, Payload, Step
 
 LIMIT = 256 * 1024
@@ -29,37 +28,30 @@ def names_apart(row: Row) -> set[str]:
 def set_apart(
     written: Sequence[Row], *, fields: tuple[str, ...] = FIELDS
 ) -> Iterator[None]:
-    """Within it the rows hold nothing large, and can be written; what is large is written behind them. Afterwards they hold it again."""
-    large: list[tuple[Row, str, Any]] = []
+    """Within it the rows hold nothing large, and what they hold is encoded, and they can be written; what is large is written behind them. Afterwards they
+    hold it all again."""
+    held: list[tuple[Row, str, Any]] = []
     payloads: list[Payload] = []
-    for row in written:
-        apart = names_apart(row) - set(fields)
-        for name in fields:
-            value = getattr(row, name)
-            text = _large_text(value)
-            if text is not None:
-                large.append((row, name, value))
-                payloads.append(_payload(row, name, text))
-                apart.add(name)
-        row.apart = ",".join(sorted(apart))
-    for row, name, _ in large:
-        setattr(row, name, None)
     try:
+        for row in written:
+            apart = names_apart(row).difference(fields)
+            for name in fields:
+                value = getattr(row, name)
+                if value is None:
+                    continue
+                text = value if isinstance(value, rows.Encoded) else rows.Encoded(value)
+                held.append((row, name, value))
+                setattr(row, name, text)
+                if len(text.text) > LIMIT:
+                    setattr(row, name, None)
+                    payloads.append(_payload(row, name, text.text.decode()))
+                    apart.add(name)
+            row.apart = ",".join(sorted(apart)) if apart else ""
         yield
     finally:
-        for row, name, value in large:
+        for row, name, value in held:
             setattr(row, name, value)
     rows.insert_or_update(payloads, unique=UNIQUE, update=("body",))
-
-
-def _large_text(value: Any) -> str | None:
-    """Its JSON, if that is too long."""
-    if value is None or isinstance(value, bool | int | float):
-        return None
-    if isinstance(value, str) and len(value) * 6 < LIMIT:
-        return None
-    text = to_json(value)
-    return text.decode() if len(text) > LIMIT else None
 
 
 def _payload(row: Row, name: str, text: str) -> Payload:

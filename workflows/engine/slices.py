@@ -313,7 +313,7 @@ class Slice:
         recorded: list[StepRecord],
         come: Come | None = None,
     ) -> None:
-        run = Run(journal.job_of(execution, come), graph, recorded, self)
+        run = Run(journal.job_of(execution, graph, come), graph, recorded, self)
         run.is_cancelled = execution.cancel_requested_at is not None
         self._open[run] = execution
         held_here.add(execution, run)
@@ -366,6 +366,10 @@ class Slice:
             else:
                 held_here.remove(request.run.job.execution_id, request.run.job.epoch)
                 del self._open[request.run]
+
+
+_UNUSED = Slice()
+"""The journal of runs that need none on their way."""
 
 
 def _keep(writes: Sequence[Write]) -> set[int]:
@@ -530,7 +534,8 @@ def run_instantly(
     is_new: bool = False,
 ) -> Write:
     """Run an instant graph to its end, here and now. What to write is returned, so that a batch shares a commit."""
-    run = Run(journal.job_of(execution), graph, recorded, Slice(), can_sleep=False)
+    job = journal.job_of(execution, graph)
+    run = Run(job, graph, recorded, _UNUSED, can_sleep=False)
     run.is_cancelled = execution.cancel_requested_at is not None
     try:
         ending = drive(run.execute())

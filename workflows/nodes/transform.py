@@ -115,7 +115,7 @@ def _query_faults(query: str) -> dict[str, str]:
 
 
 def _shaped(call: Call) -> Any:
-    if not call.config.keys() & {"keep", "rename", "set"}:
+    if call.config.keys().isdisjoint({"keep", "rename", "set"}):
         return call.input
     keep = set(listing(call, "keep")) if "keep" in call.config else None
     renamed, added = mapping(call, "rename"), mapping(call, "set")
@@ -126,8 +126,11 @@ def _shaped(call: Call) -> Any:
                 f"keep, rename and set take an object or a list of objects; this is {kind_of(item)}.",
                 code="invalid_input",
             )
-        kept = {name: item[name] for name in item if keep is None or name in keep}
-        return {renamed.get(name, name): kept[name] for name in kept} | added
+        if keep is not None:
+            item = {name: item[name] for name in item if name in keep}
+        if renamed:
+            item = {renamed.get(name, name): item[name] for name in item}
+        return {**item, **added}
 
     if isinstance(call.input, list):
         return [shape(item) for item in call.input]

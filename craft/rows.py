@@ -74,12 +74,48 @@ def update(rows: Sequence[models.Model], *, fields: tuple[str, ...]) -> None:
         _execute(_updating(type(rows[0]), connection.vendor, fields), rows)
 
 
+def add(model: type[models.Model], pk: Any, **numbers: float) -> None:
+    """Raise these columns of one row by so much."""
+    sql = _adding(model, connection.vendor, tuple(numbers))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*numbers.values(), pk])
+
+
 def bare(model: type[M], values: dict[str, Any]) -> M:
     """An object that has these attributes. What Django does to make one of a row's 30 columns takes longer than to run a small workflow."""
     made = model.__new__(model)
     made.__dict__ = values
     made._state = ModelState()
     return made
+
+
+def new(model: type[M], **values: Any) -> M:
+    """What `model(**values)` makes, of fields and relations by their names, in a fraction of the time."""
+    fixed, made, relations = _beginnings(model)
+    row = bare(model, {**fixed, **{name: make() for name, make in made}})
+    for name, value in values.items():
+        if name in relations:
+            row._state.fields_cache[name] = value
+            row.__dict__[relations[name]] = None if value is None else value.pk
+        else:
+            row.__dict__[name] = value
+    return row
+
+
+@cache
+def _beginnings(
+    model: type[models.Model],
+) -> tuple[dict[str, Any], list[tuple[str, Callable[[], Any]]], dict[str, str]]:
+    """Of a new row: values that are the same in all, what makes the others, and each relation's attribute."""
+    fixed, made, relations = {}, [], {}
+    for field in model._meta.concrete_fields:
+        if field.is_relation:
+            relations[field.name] = field.attname
+        if callable(field.default):
+            made.append((field.attname, field.get_default))
+        else:
+            fixed[field.attname] = field.get_default()
+    return fixed, made, relations
 
 
 def _set_clocks(rows: Sequence[models.Model]) -> None:
@@ -132,6 +168,16 @@ def _listed(texts: Iterable[bytes]) -> str:
 @cache
 def _insertion(model: type[models.Model], vendor: str) -> Statement:
     return _insert_into(model, model._meta.concrete_fields)
+
+
+@cache
+def _adding(model: type[models.Model], vendor: str, names: tuple[str, ...]) -> str:
+    columns = [_column(model, name) for name in names]
+    raised = ", ".join(f"{column} = {column} + %s" for column in columns)
+    table = connection.ops.quote_name(model._meta.db_table)
+    return (
+        f"UPDATE {table} SET {raised} WHERE {_column(model, model._meta.pk.name)} = %s"  # noqa: S608  # names of our own
+    )
 
 
 @cache

@@ -198,7 +198,7 @@ MEDIA_ROOT = VAR_DIR / "media"
 CACHES: dict[str, dict[str, object]] = {
     "default": (
         {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "craft.caches.RedisCache",
             "LOCATION": REDIS_URL,
             "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
         }

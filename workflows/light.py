@@ -152,12 +152,7 @@ def _finished(write: Write) -> Any:
     execution = write.execution
     latest = {(each.node_id, each.iteration): each for each in write.steps}
     steps = [
-        {
-            **vars(step),
-            "input": storable(step.input),
-            "output": storable(step.output),
-            "error": storable(step.error),
-        }
+        {name: storable(getattr(step, name)) for name in SHOWN_OF_STEP}
         for step in sorted(latest.values(), key=lambda step: step.position)
     ]
     text = to_json(_execution(vars(execution), execution.version.number, steps))
@@ -220,7 +215,6 @@ SHOWN_OF_STEP = (
     "status",
     "input",
     "output",
-    "apart",
     "error",
     "attempt",
     "started_at",
@@ -330,11 +324,11 @@ def _find(company_id: int, execution_id: str) -> dict[str, Any] | None:
     if not rows:
         return None
     *values, version = rows[0]
-    execution = _read(SHOWN_OF_EXECUTION, values)
-    steps = [_read(SHOWN_OF_STEP, row) for row in _steps.rows(0, execution_id)]
-    if execution["apart"] or any(step["apart"] for step in steps):
+    execution, steps = _read(SHOWN_OF_EXECUTION, values), _steps.rows(0, execution_id)
+    if execution["apart"] or any(row[-1] for row in steps):
         return None
-    return _execution(execution, version, steps)
+    shown = [_read(SHOWN_OF_STEP, row[:-1]) for row in steps]
+    return _execution(execution, version, shown)
 
 
 def _read(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 from django.db.models import F
 
+from craft import rows
 from workflows.models import Execution, GuestUse, Workflow
 
 
 def count_usage(executions: Sequence[Execution]) -> None:
     for workflow_id, own in _by_workflow(executions):
-        Workflow.unscoped.filter(pk=workflow_id).update(
-            usage_count=F("usage_count") + len(own)
-        )
+        rows.add(Workflow, workflow_id, usage_count=len(own))
     _count_guests(executions)
 
 
@@ -35,10 +34,7 @@ def _count_guests(executions: Sequence[Execution]) -> None:
 def count_endings(executions: Sequence[Execution]) -> None:
     for workflow_id, own in _by_workflow(executions):
         spent = sum(execution.duration_ms or 0.0 for execution in own)
-        Workflow.unscoped.filter(pk=workflow_id).update(
-            ended_count=F("ended_count") + len(own),
-            ended_ms_total=F("ended_ms_total") + spent,
-        )
+        rows.add(Workflow, workflow_id, ended_count=len(own), ended_ms_total=spent)
 
 
 def _by_workflow(executions: Sequence[Execution]) -> list[tuple[str, list[Execution]]]:

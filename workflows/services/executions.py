@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Company, User
+from craft import rows
 from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import Doorbell, Status, due, recover
@@ -75,7 +76,8 @@ def build_execution(
         message = f"The key of its concurrency can't be told: {fault}"
         error = {"code": fault.code, "message": message, "node_id": None}
     start = None if key is not None else now - lines.head_start(workflow.settings)
-    return Execution(
+    return rows.new(
+        Execution,
         company=company,
         workflow=workflow,
         version=version,

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 from accounts.models import Role
 from billing import services as billing
 from billing.models import Plan
-from craft.api import limits
+from craft.api import light, limits
 from tests.factories import Person, make_key, make_person, make_token
 from tests.lane import LaneClient
 from workflows.services import watching
@@ -294,6 +294,7 @@ def _nothing_left_behind() -> Iterator[None]:
     limits._store.cache_clear()
     limits.outage.end()
     billing._allowances.clear()
+    light._passage.cache_clear()
     watching.watchers = watching.Watchers()  # of answers that no test read to the end
     ContentType.objects.clear_cache()
     cache.clear()

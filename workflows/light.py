@@ -252,7 +252,7 @@ _one = PreparedQuery(
 )
 _steps = PreparedQuery(
     lambda _, execution: Step.objects.filter(execution=execution).values_list(
-        *SHOWN_OF_STEP
+        *SHOWN_OF_STEP, "apart"
     )[:MOST_STEPS]
 )
 

@@ -20,6 +20,7 @@ from io import BytesIO
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -241,7 +242,7 @@ def passage_for(environ: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
     return _passage(
         dialect_for(environ["PATH_INFO"]).prefix,
         environ["wsgi.url_scheme"],
-        environ.get("HTTP_HOST", ""),
+        environ.get("HTTP_HOST"),
         environ.get(proxy[0], "") if proxy else "",
         environ["SERVER_NAME"],
         environ["SERVER_PORT"],
@@ -250,7 +251,7 @@ def passage_for(environ: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
 
 @lru_cache(MOST_PASSAGES)
 def _passage(
-    base: str, scheme: str, host: str, forwarded: str, server: str, port: str
+    base: str, scheme: str, host: str | None, forwarded: str, server: str, port: str
 ) -> tuple[tuple[str, str], ...] | None:
     proxy = settings.SECURE_PROXY_SSL_HEADER
     environ = {
@@ -260,7 +261,7 @@ def _passage(
         "SERVER_PORT": port,
         "wsgi.url_scheme": scheme,
         "wsgi.input": BytesIO(),
-        **({"HTTP_HOST": host} if host else {}),
+        **({} if host is None else {"HTTP_HOST": host}),
         **({proxy[0]: forwarded} if proxy and forwarded else {}),
     }
     request = WSGIRequest(environ)
@@ -272,7 +273,11 @@ def _passage(
 
     for dotted in reversed(settings.CRAFT_LIGHT_MIDDLEWARE):
         walk = import_string(dotted)(walk)
-    if walk(request) is not blank:
+    try:
+        is_let_through = walk(request) is blank
+    except SuspiciousOperation:  # a host that is not ours
+        is_let_through = False
+    if not is_let_through:
         return None
     own = {"Content-Type", "Content-Length", REQUEST_ID_HEADER}
     return tuple((name, value) for name, value in blank.items() if name not in own)

@@ -1,14 +1,18 @@
 """Starts that take the short way are answered as the view answers them. `plain` and `odd` calls are made both ways, and what is said is compared."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from django.db import OperationalError, connection
 
 from tests.factories import make_key, make_person, make_workflow
 from tests.lane import LaneClient
 from workflows import light
-from workflows.models import Execution
+from workflows.models import Execution, Workflow
+from workflows.services import executions
+from workflows.services.executions import run_due
 from workflows.services.workflows import delete_workflow, update_workflow
 
 GRAPH = {
@@ -228,3 +232,179 @@ def test_a_limit_is_kept_to_the_call(ways, settings):
     assert [answer.status_code for answer in answers] == [202] * 5 + [429] * 3
     assert answers[0]["X-RateLimit-Remaining"] == "4"
     assert "Retry-After" in answers[-1]
+
+
+# --- Looks ---
+
+ODDITIES = {
+    "it fails": ({"type": "transform", "config": {"set": {"b": "{{ input.none }}"}}}, {}),
+    "numbers beyond 64 bits": ({"type": "transform", "config": {"set": {"b": "{{ 10 ** 30 }}"}}}, {}),
+    "more than a row holds": ({"type": "transform", "config": {"set": {"b": "{{ input.a * 300000 }}"}}}, {"a": "x"}),
+    "it waits": ({"type": "delay", "config": {"seconds": 600}}, {}),
+    "turns": ({"type": "map", "config": {"items": "{{ [1, 2] }}"}}, {}),
+    "a way that was not taken": ({"type": "condition", "config": {"conditions": [{"field": "a", "op": "eq", "value": 1}]}}, {"a": 2}),
+}  # fmt: skip
+
+HANDLES = {
+    "map": {"sourceHandle": "item"},
+    "condition": {"sourceHandle": "true"},
+}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_an_execution_is_shown_as_by_the_view(ways, alice, oddity, mode):
+    node, given = ODDITIES[oddity]
+    workflow = make_workflow(
+        alice,
+        nodes=[{"id": "odd", "name": "An odd one", **node}, {"id": "end", "type": "transform", "config": {"set": {"c": "{{ input }}"}}}],
+        edges=[{"source": "odd", "target": "end", **HANDLES.get(node["type"], {})}],
+    )  # fmt: skip
+    path = f"/v1/workflows/{workflow.pk}/execute"
+    body = {"input": given, "labels": {"customer": "ü"}, "mode": mode}
+    made = ways[1].post(path, body, format="json").json()["data"]["id"]
+    for base in BASES[:2]:
+        short, long = (way.get(f"{base}/executions/{made}") for way in ways)
+        assert short.status_code == 200
+        assert told(short) == told(long)
+        assert exactly(short) == exactly(long)
+    run_due()
+    short, long = (way.get(f"/v1/executions/{made}") for way in ways)
+    assert exactly(short) == exactly(long)
+
+
+def exactly(answer):
+    return json.loads(answer.content)
+
+
+def test_an_execution_is_looked_for_on_the_short_way_and_others_are_not_found(
+    taken, ways, alice, charlie
+):
+    execution = executed(alice)
+    answer = ways[0].get(f"/v1/executions/{execution.pk}")
+    assert (answer.status_code, [one is not None for one in taken]) == (200, [True])
+    taken.clear()
+    foreign = executed(charlie)
+    for other in (foreign.pk, "exec_nothing", f"{execution.pk}x"):
+        short, long = (way.get(f"/v1/executions/{other}") for way in ways)
+        assert short.status_code == 404
+        assert told(short) == told(long)
+    assert not any(taken)
+
+
+def executed(person):
+    workflow = make_workflow(person, **GRAPH)
+    return executions.run_execution(
+        workflow=workflow, company=person.company, user=person.user, input={"a": 1}, trigger={"type": "api"}, timeout_seconds=5
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0, 1, 20, 21])
+def test_workflows_are_listed_as_by_the_view(taken, ways, alice, charlie, number):
+    make_workflow(charlie, **GRAPH)
+    executed_once = executed(alice).workflow if number else None
+    for place in range(number - 1):
+        trigger = {"type": "webhook", "auth": "secret"} if place % 2 else "api"
+        made = make_workflow(alice, **GRAPH, trigger=trigger, tags=["a", "ü"])
+    if number > 1:
+        update_workflow(made, user=alice.user, error_workflow=executed_once, nodes=GRAPH["nodes"][:1], edges=[])  # fmt: skip
+        Workflow.objects.for_company(alice.company).filter(pk=made.pk).update(rating_count=3, rating_total=7, public=True)  # fmt: skip
+    for base in BASES:
+        short, long = (way.get(f"{base}/workflows") for way in ways)
+        assert told(short) == told(long)
+        assert exactly(short) == exactly(long)
+    assert [answer is not None for answer in taken] == [True] * len(BASES)
+
+
+@pytest.mark.parametrize("extra", [{"QUERY_STRING": "limit=1"}, {"QUERY_STRING": "limit=0"}, {"QUERY_STRING": "colour=green"}, {"HTTP_ACCEPT": "text/html"}, {"HTTP_ORIGIN": "https://example.com"}])  # fmt: skip
+def test_whatever_else_is_asked_of_a_list_is_left_to_the_view(
+    taken, ways, alice, extra
+):
+    short, long = (way.generic("GET", "/v1/workflows", **extra) for way in ways)
+    assert told(short) == told(long)
+    assert not any(taken)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "evil.example", "", "127.0.0.1:80000000"]
+)
+def test_a_host_that_is_not_ours_is_refused_in_the_same_words(ways, settings, host):
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    short, long = (way.get("/v1/workflows", HTTP_HOST=host) for way in ways)
+    assert told(short) == told(long)
+
+
+def test_looks_cost_few_queries(ways, alice, django_assert_num_queries):
+    execution = executed(alice)
+    for _ in range(2):
+        ways[0].get("/v1/workflows")
+    with django_assert_num_queries(1):
+        ways[0].get("/v1/workflows")
+    with django_assert_num_queries(2):
+        ways[0].get(f"/v1/executions/{execution.pk}")
+
+
+# --- Together ---
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_calls_that_come_together_are_each_answered_once(alice, settings):
+    settings.API_CEILING_PER_MINUTE = 45
+    workflow = make_workflow(alice, **GRAPH)
+    customer = client(make_key(alice))
+    path = f"/v1/workflows/{workflow.pk}/trigger"
+    environs = [environ_of(customer, path, {"n": number}) for number in range(60)]
+    lane = customer.handler.lane
+
+    def ask(environ):
+        try:
+            return lane.answer(environ)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, environs))
+    accepted = [answer for answer in answers if answer is not None]
+    assert len(accepted) <= 45, "a limit is a limit"
+    assert len(accepted) >= 33, "only a group that has no room for all is left to the views"  # fmt: skip
+    left = [int(dict(headers)["X-RateLimit-Remaining"]) for _, headers, _ in accepted]
+    assert sorted(left, reverse=True) == list(range(44, 44 - len(left), -1))
+    said = {json.loads(body)["data"]["id"] for _, _, body in accepted}
+    stored = Execution.objects.for_company(alice.company).values_list("pk", "input__n")
+    assert said == {pk for pk, _ in stored}
+    kept = sorted(number for _, number in stored)
+    assert kept == [n for n, answer in enumerate(answers) if answer is not None]
+
+
+def environ_of(customer, path, body):
+    found = {}
+
+    def keep(environ):
+        found.update(environ)
+        raise StopAsyncIteration
+
+    handler, customer.handler = customer.handler, keep
+    with pytest.raises(StopAsyncIteration):
+        customer.post(path, body, format="json")
+    customer.handler = handler
+    return found
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_database_that_is_gone_is_told_as_by_the_view(alice, settings, monkeypatch):
+    workflow = make_workflow(alice, **GRAPH)
+    ways = two_ways(make_key(alice), settings)
+    path = f"/v1/workflows/{workflow.pk}/trigger"
+    for way in ways:
+        assert way.post(path, {}, format="json").status_code == 202
+    with connection.execute_wrapper(break_inserts):
+        short, long = (way.post(path, {}, format="json") for way in ways)
+    assert short.status_code == 503
+    assert told(short) == told(long)
+    assert ways[0].post(path, {}, format="json").status_code == 202
+
+
+def break_inserts(execute, sql, params, many, context):
+    if sql.startswith("INSERT INTO"):
+        raise OperationalError("the connection was lost")
+    return execute(sql, params, many, context)

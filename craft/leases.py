@@ -20,13 +20,16 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any, TypeVar
 
 from django.db import connection, models, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from craft import rows
 
 logger = logging.getLogger("craft.leases")
 
@@ -122,8 +125,8 @@ def _host() -> str:
 
 def _rows(model: type[L]) -> models.QuerySet[L]:
     # A company's table's default manager is `unscoped`: the queue serves all companies.
-    rows: models.QuerySet[L] = model._default_manager.all()
-    return rows
+    found: models.QuerySet[L] = model._default_manager.all()
+    return found
 
 
 def due(
@@ -137,23 +140,48 @@ def due(
 
 def claim(model: type[L], *, limit: int, lost: int = 0) -> list[L]:
     """Take up to `limit` due rows that were lost so often. Nobody else has them until their lease runs out."""
-    candidates = due(model, lost=[lost])
-    if limit <= 0 or not candidates.exists():
+    if limit <= 0:
+        return []
+    if connection.vendor == "postgresql":
+        return _claim(model, lost, limit)
+    if not due(model, lost=[lost]).exists():
         return []  # before a transaction is begun: an idle worker takes no write lock on SQLite
     with transaction.atomic():
-        locked = candidates.order_by("next_attempt_at").select_for_update(
-            skip_locked=True
+        return _claim(model, lost, limit)
+
+
+def _claim(model: type[L], lost: int, limit: int) -> list[L]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _claiming(model, connection.vendor), [this_process(), lost, limit]
         )
-        ids = list(locked.values_list("pk", flat=True)[:limit])
-        _rows(model).filter(pk__in=ids).update(
-            status=Status.RUNNING,
-            attempts=F("attempts") + 1,
-            lease_owner=this_process(),
-            lease_epoch=F("lease_epoch") + 1,
-            lease_expires_at=Now() + LEASE,
-            started_at=Coalesce("started_at", Now()),
-        )
-        return list(_rows(model).filter(pk__in=ids).order_by("next_attempt_at"))
+        claimed = rows.objects(model, cursor.fetchall())
+    return sorted(claimed, key=attrgetter("next_attempt_at"))
+
+
+@cache
+def _claiming(model: type[LeasedModel], vendor: str) -> str:
+    """Looks for due rows, takes them and reads them, in one. What it looks for is said as in `due`."""
+    if vendor == "postgresql":
+        now, until = "STATEMENT_TIMESTAMP()", f"INTERVAL '{LEASE.seconds} seconds'"
+        until = f"{now} + {until}"
+        these, skip = "= ANY(ARRAY({}))", " FOR UPDATE SKIP LOCKED"
+    else:
+        form = "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now'{})"
+        now, until = form.format(""), form.format(f", '+{LEASE.seconds} seconds'")
+        these, skip = "IN ({})", ""
+    table = connection.ops.quote_name(model._meta.db_table)
+    key = connection.ops.quote_name(str(model._meta.pk.column))
+    queued = ", ".join(f"'{status.value}'" for status in QUEUED)
+    found = (
+        f"SELECT {key} FROM {table} WHERE status IN ({queued}) AND attempts = %s"  # noqa: S608  # names of our own
+        f" AND next_attempt_at <= {now} ORDER BY next_attempt_at LIMIT %s{skip}"
+    )
+    return (
+        f"UPDATE {table} SET status = '{Status.RUNNING.value}', attempts = attempts + 1, lease_owner = %s,"  # noqa: S608  # as above
+        f" lease_epoch = lease_epoch + 1, lease_expires_at = {until}, started_at = COALESCE(started_at, {now})"
+        f" WHERE {key} {these.format(found)} RETURNING {rows.selection(model)}"
+    )
 
 
 def renew(model: type[L], ids: Collection[Any]) -> int:
@@ -171,12 +199,12 @@ def recover(model: type[L]) -> list[L]:
         return []
     with transaction.atomic():
         # What is locked is being written by its owner just now, or by one that froze half-way: that must hold nobody up.
-        rows = list(found.select_for_update(skip_locked=True))
-        ids = [row.pk for row in rows if row.attempts < MAX_LOST]
+        lost_rows = list(found.select_for_update(skip_locked=True))
+        ids = [row.pk for row in lost_rows if row.attempts < MAX_LOST]
         _rows(model).filter(pk__in=ids).update(
             status=Status.PENDING, next_attempt_at=Now(), lease_owner=""
         )
-    return [row for row in rows if row.attempts >= MAX_LOST]
+    return [row for row in lost_rows if row.attempts >= MAX_LOST]
 
 
 def lost(model: type[L]) -> models.QuerySet[L]:

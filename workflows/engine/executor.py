@@ -77,7 +77,7 @@ class LeaseLostError(Exception):
     """A write was refused, since another process holds this execution now, or failed: what this one still knows is dropped, and its lease runs out."""
 
 
-@dataclass(slots=True)
+@dataclass
 class StepRecord:
     """What is written down of a node's run. `handles` are those that were taken; a step with `completed_at` is settled and never runs again."""
 

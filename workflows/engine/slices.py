@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from django.db import (
     InterfaceError,
     OperationalError,
     connection,
+    models,
 )
-from django.db.models import prefetch_related_objects
 from django.db.models.functions import Now
 
 from craft import egress
@@ -48,12 +49,13 @@ from workflows.models import Execution
 logger = logging.getLogger("craft.engine")
 
 SLICE_SECONDS = 30.0
-MAX_CLAIM = 50
+MAX_CLAIM = 100
 MAX_OPEN = 200
 """As many executions may wait for the outside world in one slice; new ones join as old ones end."""
 TOP_UP_SECONDS = 0.1
 GATHER_SECONDS = 0.025
 """Who found little lets more come together: to look costs about as much as to run twenty."""
+REMEMBERED_SECONDS = 1.0
 MAX_WRITES = 200
 FIRST_DOUBTED, MAX_DOUBTED = 2, 16
 """So many that a process was lost under may be at work side by side, when the process is new and when it has seen many prove themselves."""
@@ -195,10 +197,35 @@ class _Request:
     done: asyncio.Future[None] | None = None
 
 
+class Surroundings:
+    """What executions are of: their versions, workflows and companies, read once for as many batches as come within a second."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._known: dict[str, dict[Any, models.Model]] = {}
+
+    def attach(self, executions: Sequence[Execution]) -> None:
+        if not executions:
+            return
+        if time.monotonic() >= self._until:
+            self._until = time.monotonic() + REMEMBERED_SECONDS
+            self._known = {"version": {}, "workflow": {}, "company": {}}
+        for name, known in self._known.items():
+            place: Any = Execution._meta.get_field(name)
+            ids = {getattr(execution, place.attname) for execution in executions}
+            if new := ids - known.keys():
+                known |= place.related_model._base_manager.in_bulk(new)
+            for execution in executions:
+                found = known.get(getattr(execution, place.attname))
+                if found is not None:
+                    place.set_cached_value(execution, found)
+
+
 class Slice:
     """One batch on its way. Also the journal of its runs."""
 
     def __init__(self) -> None:
+        self.around = Surroundings()
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._open: dict[Run, Execution] = {}
         self._is_woken = False
@@ -482,14 +509,15 @@ def run_batch(most: int, until: float) -> int:
 def claim_for(piece: Slice, most: int) -> list[Execution]:
     """A few of those that were lost once, and new ones."""
     room = min(most, MAX_OPEN - piece.open)
-    found = claim_once_lost(room)
-    return [*found, *claim_executions(limit=room - len(found))]
+    found = claim_once_lost(room, piece.around)
+    new = claim_executions(limit=room - len(found), around=piece.around)
+    return [*found, *new]
 
 
-def claim_once_lost(room: int) -> list[Execution]:
+def claim_once_lost(room: int, around: Surroundings) -> list[Execution]:
     with _doubting:  # the threads of this process count together
         room = min(room, held_here.room_for_doubted)
-        found = claim_executions(limit=room, lost=ONCE_LOST)
+        found = claim_executions(limit=room, lost=ONCE_LOST, around=around)
         for execution in found:
             held_here.add(execution)
     return found
@@ -519,9 +547,11 @@ def run_suspects() -> int:
     return tried
 
 
-def claim_executions(*, limit: int, lost: int = 0) -> list[Execution]:
+def claim_executions(
+    *, limit: int, lost: int = 0, around: Surroundings | None = None
+) -> list[Execution]:
     executions = claim(Execution, limit=limit, lost=lost)
-    prefetch_related_objects(executions, "version", "workflow", "company")
+    (around or Surroundings()).attach(executions)
     payloads.load(executions)
     return executions
 

@@ -91,6 +91,14 @@ def is_sweeping() -> bool:
     return cache.get(_SEEN_KEY) is not None
 
 
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def keep_good_connections(sender: Any = None, **_: Any) -> None:
+    """As with a request. Celery would open another one for each task (see CELERY_DB_REUSE_MAX)."""
+    if not getattr(getattr(sender, "request", None), "is_eager", False):
+        close_old_connections()
+
+
 @signals.setup_logging.connect
 def set_up_logging(**_: Any) -> None:
     logs.configure()

@@ -232,6 +232,7 @@ CRAFT_SWEEPS: list[
     "accounts.tasks.sweep",
     "accounts.services.audit.seal_entries",
 ]
+CELERY_DB_REUSE_MAX = 10**9  # tasks; craft/celery.py looks after connections
 CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"visibility_timeout": 120} if REDIS_URL else {"polling_interval": 0.02}

@@ -39,6 +39,8 @@ from craft.middleware import REQUEST_ID_HEADER
 
 LARGEST_BODY = 100_000
 """Of bytes: what is larger costs so much anyway that it may go the long way."""
+GATHER_SECONDS = 0.002
+"""Who were answered together mostly come back together: the first of them waits so long for the others."""
 IDLE_SECONDS = 1.0
 """A connection to the database that was not used for so long may have ended, and is looked at first."""
 MOST_PASSAGES = 200
@@ -175,7 +177,9 @@ def _told(
 
 @dataclass(eq=False)
 class _Batch:
+    expected: int = 1
     calls: list[Call] = field(default_factory=list)
+    is_full: threading.Event = field(default_factory=threading.Event)
     is_over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -193,6 +197,8 @@ class Group:
             batch = self._batch
             batch.calls.append(call)
             leads = len(batch.calls) == 1
+            if len(batch.calls) == batch.expected:
+                batch.is_full.set()
         if leads:
             self._lead(batch)
         else:
@@ -201,8 +207,10 @@ class Group:
 
     def _lead(self, batch: _Batch) -> None:
         with self._turn:
+            batch.is_full.wait(GATHER_SECONDS)
             with self._lock:
-                self._batch = _Batch()  # who comes now is in the next one
+                # who comes now is in the next one
+                self._batch = _Batch(expected=len(batch.calls))
             try:
                 _look_after_connection()
                 with acting(Actor()):  # what they do is theirs together

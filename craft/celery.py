@@ -4,6 +4,7 @@ A message is a nudge that may be lost; the row is the truth. The sweep looks eve
 passed, so that losing every message costs seconds and never work. What to look for is the apps' business: `CRAFT_SWEEPS` names their functions.
 """
 
+import gc
 import logging
 import os
 import threading
@@ -89,6 +90,13 @@ def _guarded(name: str, call: Callable[[], object]) -> None:
 def is_sweeping() -> bool:
     """Whether a sweep was seen lately: in this process on the embedded default, in any of them where Redis is shared."""
     return cache.get(_SEEN_KEY) is not None
+
+
+@signals.worker_init.connect
+def keep_what_is_loaded(**_: Any) -> None:
+    """Whoever looks for garbage later need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @signals.setup_logging.connect

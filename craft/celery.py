@@ -4,6 +4,7 @@ A message is a nudge that may be lost; the row is the truth. The sweep looks eve
 passed, so that losing every message costs seconds and never work. What to look for is the apps' business: `CRAFT_SWEEPS` names their functions.
 """
 
+import gc
 import logging
 import os
 import threading
@@ -97,6 +98,13 @@ def keep_good_connections(sender: Any = None, **_: Any) -> None:
     """As with a request. Celery would open another one for each task (see CELERY_DB_REUSE_MAX)."""
     if not getattr(getattr(sender, "request", None), "is_eager", False):
         close_old_connections()
+
+
+@signals.worker_init.connect
+def keep_what_is_loaded(**_: Any) -> None:
+    """Whoever looks for garbage later need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @signals.setup_logging.connect

@@ -4,7 +4,6 @@ Subscribers run at once, inside the publisher's transaction, and only write rows
 its pending deliveries stand or fall together. This is the code base's only use of Django's signals.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -51,13 +50,18 @@ class Actor:
     request_id: str = ""
 
 
-_published = Signal()
+class _Sender:
+    """Stands for a type of events. Django knows a sender by its identity, and remembers who listens to one only where it can be referred to weakly."""
+
+
+_published = Signal(use_caching=True)
+_sender_of = cache(lambda event_type: _Sender())
 _heard: ContextVar[list[Event] | None] = ContextVar("heard", default=None)
 current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor())  # noqa: B039  # frozen
 
 
 def publish(event: Event) -> None:
-    _published.send(sender=sys.intern(event.type), event=event)
+    _published.send(sender=_sender_of(event.type), event=event)
     heard = _heard.get()
     if heard is not None:
         heard.append(event)
@@ -76,15 +80,15 @@ def listening() -> Iterator[list[Event]]:
 
 def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:
     """Call `receiver` for each event of this type. A receiver that raises undoes the change."""
-    event_type = sys.intern(
-        event_type
-    )  # Django knows a sender by its identity, and two equal texts are not always one
 
     def receive(*, event: Event, **_: object) -> None:
         receiver(event)
 
     _published.connect(
-        receive, sender=event_type, weak=False, dispatch_uid=(event_type, receiver)
+        receive,
+        sender=_sender_of(event_type),
+        weak=False,
+        dispatch_uid=(event_type, receiver),
     )
 
 

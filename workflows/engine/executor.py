@@ -110,7 +110,7 @@ class StepRecord:
         return f"{self.node_id}:{self.iteration}:{self.attempt}"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Job:
     """An execution as its run sees it."""
 

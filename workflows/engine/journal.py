@@ -196,8 +196,9 @@ def commit(writes: Sequence[Write]) -> list[bool]:
             write for write, is_ours in zip(writes, accepted, strict=True) if is_ours
         ]
         ended = [write for write in kept if write.ending]
+        now = timezone.now()
         for write in ended:
-            _apply_ending(write, held)
+            _apply_ending(write, held, now)
         sequels = after_failures([write.execution for write in ended])
         _insert_new([write for write in kept if write.is_new])
         _save_steps(kept)
@@ -355,12 +356,13 @@ def _note_progress(writes: Iterable[Write]) -> None:
         Execution.unscoped.filter(pk__in=ids).update(attempts=1)
 
 
-def _apply_ending(write: Write, held: dict[str, tuple[int, int]]) -> None:
+def _apply_ending(
+    write: Write, held: dict[str, tuple[int, int]], now: datetime
+) -> None:
     """One that was sent something while it came to rest looks again at once."""
     ending, execution = write.ending, write.execution
     assert ending is not None  # noqa: S101  # narrows the type: callers pass endings only
     is_over = Status(ending.status).is_terminal
-    now = timezone.now()
     wakes = held.get(execution.pk, (0, execution.wakes))[1]
     wake_at = now if wakes != execution.wakes else ending.wake_at
     error = kept(ending.error)

@@ -18,6 +18,7 @@ from workflows.nodes.resolved import (
 )
 
 MAX_QUERY = 1_000
+SHAPING = frozenset({"keep", "rename", "set"})
 
 
 class Transform(Node):
@@ -115,7 +116,7 @@ def _query_faults(query: str) -> dict[str, str]:
 
 
 def _shaped(call: Call) -> Any:
-    if call.config.keys().isdisjoint({"keep", "rename", "set"}):
+    if call.config.keys().isdisjoint(SHAPING):
         return call.input
     keep = set(listing(call, "keep")) if "keep" in call.config else None
     renamed, added = mapping(call, "rename"), mapping(call, "set")

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
 import orjson
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models.base import ModelState
 from django.utils import timezone
 
@@ -77,9 +79,63 @@ def update(rows: Sequence[models.Model], *, fields: tuple[str, ...]) -> None:
 
 def add(model: type[models.Model], pk: Any, **numbers: float) -> None:
     """Raise these columns of one row by so much."""
-    sql = _adding(model, connection.vendor, tuple(numbers))
+    _send(_adding(model, connection.vendor, tuple(numbers)), [*numbers.values(), pk])
+
+
+@contextmanager
+def gathered(*, alone: bool = False) -> Iterator[None]:
+    """What is written here within it goes to PostgreSQL in one message, for to wait for each answer is most of what a small statement costs: at the end, or
+    before anything else is asked of it. An error comes then.
+
+    `alone`: within a transaction of its own, for which that message is enough where nothing else is asked.
+    """
+    is_postgres = connection.vendor == "postgresql"
+    is_enough = alone and is_postgres and not connection.in_atomic_block
+    around = transaction.atomic() if alone and not is_enough else nullcontext()
+    with around:
+        if not is_postgres or _gathering.get() is not None:
+            yield
+            return
+        statements: list[tuple[str, Sequence[Any]]] = []
+        token = _gathering.set(statements)
+
+        def send_before(execute: Any, *asked: Any) -> Any:
+            if is_enough:
+                raise TypeError("Nothing else can be asked of a message that is alone.")
+            _send_gathered(statements)
+            return execute(*asked)
+
+        try:
+            with connection.execute_wrapper(send_before):
+                yield
+        finally:
+            _gathering.reset(token)
+        _send_gathered(statements)
+
+
+_gathering: ContextVar[list[tuple[str, Sequence[Any]]] | None] = ContextVar(
+    "gathering", default=None
+)
+
+
+def _send_gathered(statements: list[tuple[str, Sequence[Any]]]) -> None:
+    """PostgreSQL takes the statements of one message as one transaction, unless it is in one already."""
+    if not statements:
+        return
+    sql = "; ".join(sql for sql, _ in statements)
+    values = [value for _, values in statements for value in values]
+    statements.clear()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*numbers.values(), pk])
+        cursor.execute(sql, values)
+
+
+def _send(sql: str, values: Sequence[Any]) -> None:
+    statements = _gathering.get()
+    if statements is not None:
+        statements.append((sql, values))
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
 
 
 def selection(model: type[models.Model]) -> str:
@@ -149,13 +205,13 @@ def _set_clocks(rows: Sequence[models.Model]) -> None:
 
 
 def _execute(statement: Statement, rows: Sequence[models.Model]) -> None:
+    if connection.vendor == "postgresql":
+        for text in _as_texts(rows, statement.columns):
+            _send(statement.sql, [text])
+        return
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            for text in _as_texts(rows, statement.columns):
-                cursor.execute(statement.sql, [text])
-        else:
-            values = [_values(row, statement.columns) for row in rows]
-            cursor.executemany(statement.sql, values)
+        values = [_values(row, statement.columns) for row in rows]
+        cursor.executemany(statement.sql, values)
 
 
 def _values(row: models.Model, columns: Iterable[Column]) -> list[Any]:

@@ -200,13 +200,16 @@ def commit(writes: Sequence[Write]) -> list[bool]:
         for write in ended:
             _apply_ending(write, held, now)
         sequels = after_failures([write.execution for write in ended])
-        _insert_new([write for write in kept if write.is_new])
-        _save_steps(kept)
-        arrivals.exchange([(write.execution, write.steps) for write in kept])
-        _publish_news(kept)
-        _note_progress([write for write in kept if write.advanced and not write.ending])
-        _save_endings(ended)
-        insert(sequels)
+        with rows.gathered():
+            _insert_new([write for write in kept if write.is_new])
+            _save_steps(kept)
+            arrivals.exchange([(write.execution, write.steps) for write in kept])
+            _publish_news(kept)
+            _note_progress(
+                [write for write in kept if write.advanced and not write.ending]
+            )
+            _save_endings(ended)
+            insert(sequels)
     return accepted
 
 

@@ -184,6 +184,10 @@ def _start_once(execution: Execution) -> Execution:
 
 
 def insert(executions: Sequence[Execution]) -> None:
+    if not any(map(_concerns_others, executions)):
+        with rows.gathered(alone=True):
+            journal.insert(executions)
+        return
     with transaction.atomic():
         journal.insert(executions)
         pushing = [
@@ -194,6 +198,12 @@ def insert(executions: Sequence[Execution]) -> None:
         ]
         for line in lines.lines_of(pushing):
             transaction.on_commit(partial(make_room, line))
+
+
+def _concerns_others(execution: Execution) -> bool:
+    """Whether it takes more than to write it down and to count it."""
+    is_guests = execution.company_id != execution.workflow.company_id
+    return is_guests or bool(execution.labels) or execution.concurrency_key is not None
 
 
 def make_room(line: lines.Line) -> None:

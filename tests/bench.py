@@ -40,6 +40,7 @@ ENGINE = """
 import time
 from statistics import median
 from django.db import connection, transaction
+from craft.models import KeptAnswer
 from tests.bench import chain
 from workflows.engine.executor import Job, Run, drive
 from workflows.engine.expressions import compile_value
@@ -60,9 +61,11 @@ def walk(graph):
     run = Run(job, graph, [], None, can_sleep=False)
     assert drive(run.execute()).status == "completed"
 
+kept = KeptAnswer.objects.create(scope="bench", operation="bench", key="bench")
+
 def commit():
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("UPDATE craft_keptanswer SET status = 1 WHERE id = 'none'")
+        cursor.execute("UPDATE craft_keptanswer SET status = 1 WHERE id = %s", [kept.pk])
 
 scope, said = {"input": {"net": 5}}, "{{ input.net * 2 }}"
 compile_value(said).resolve(scope)
@@ -76,7 +79,44 @@ for name, value in (
     ("floor: bare commits per second", 1 / cost(commit, 200)),
 ):
     print("FIGURE", f"{value:.6g}", name)
+kept.delete()
 """
+TASKS = """
+import time
+from redis import Redis
+from django.conf import settings
+from craft.celery import app
+
+def send(number):
+    for _ in range(number):
+        app.send_task("celery.accumulate", queue="short")  # Celery's own, which does nothing
+
+queue = Redis.from_url(settings.REDIS_URL)
+send(50)
+while queue.llen("short"):
+    time.sleep(0.005)
+began = time.perf_counter()
+send(2_000)
+while queue.llen("short"):
+    time.sleep(0.005)
+print("FIGURE", 2_000 / (time.perf_counter() - began), "floor: bare Celery tasks, sent and done, per second")
+"""
+LISTS = f"GET /v1/workflows, {LISTED} rows, {CLIENTS} clients: per second"
+READS = f"GET /v1/executions/{{id}}, {CLIENTS} clients: per second"
+PAGE = "floor: GET /healthz per second"
+COMMITS = "floor: bare commits per second"
+TASK = "floor: bare Celery tasks, sent and done, per second"
+COMPLETED = f"{EXECUTIONS:,} async, three pure nodes: completed per second"
+FAST = (
+    f"craftai-1-fast, batches of 1,000, {BATCH_CLIENTS} clients: completed per second"
+)
+RATIOS = (
+    (LISTS, PAGE, "a list of workflows / a bare Django view"),
+    (READS, PAGE, "an execution shown / a bare Django view"),
+    (COMPLETED, TASK, "an execution completed / a bare Celery task"),
+    (COMPLETED, COMMITS, "an execution completed / a bare commit"),
+    (FAST, COMMITS, "an execution of a batch completed / a bare commit"),
+)
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
@@ -100,6 +140,21 @@ class Figures:
 
     def note(self, name: str, value: float) -> None:
         self._values.setdefault(name, []).append(value)
+
+    def median_of(self, name: str) -> float | None:
+        values = self._values.get(name)
+        return median(values) if values else None
+
+    def ratios(self) -> Table:
+        """What is measured, beside what nothing can go below here."""
+        table = Table(box=SIMPLE_HEAD, title="Beside the floors", title_justify="left")
+        table.add_column("", no_wrap=True)
+        table.add_column("ratio", justify="right", style="bold")
+        for name, floor, what in RATIOS:
+            value, least = self.median_of(name), self.median_of(floor)
+            if value and least:
+                table.add_row(what, f"{value / least:.2f}")
+        return table
 
     def table(self, title: str) -> Table:
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
@@ -185,8 +240,10 @@ class Bench:
             self.rig.create_workflow(**chain(3))
         fast = self.rig.create_workflow(**chain(3, model="craftai-1-fast"))
         one = self.rig.trigger(three, {"net": 5})
+        until(self._completed, seconds=30, what="the first execution completes")
         say("the engine by itself")
         self.engine()
+        self.idle_memory()
         memory = Memory(self.rig)
         memory.start()
         for number in range(1, ROUNDS + 1):
@@ -201,6 +258,11 @@ class Bench:
             say(f"batches, round {number} of {ROUNDS}")
             self.batches(fast)
         self.figures.note("peak memory of all processes (RSS), MB", memory.stop())
+
+    def idle_memory(self) -> None:
+        """Of each process that runs executions."""
+        for pid in self.rig.workers():
+            self.figures.note("idle worker processes (RSS), MB each", resident(pid))
 
     def starts(self) -> None:
         self._start("cold start to the first /api/v1/health, s")
@@ -219,13 +281,11 @@ class Bench:
     def lists(self) -> None:
         status, answer = self.rig.call("GET", "/v1/workflows")
         assert (status, len(answer["data"])) == (200, LISTED)
-        name = f"GET /v1/workflows, {LISTED} rows, {CLIENTS} clients: per second"
-        self.figures.note(name, self._rate("/v1/workflows"))
+        self.figures.note(LISTS, self._rate("/v1/workflows"))
 
     def reads(self, execution: str) -> None:
-        name = f"GET /v1/executions/{{id}}, {CLIENTS} clients: per second"
-        self.figures.note(name, self._rate(f"/v1/executions/{execution}"))
-        self.figures.note("floor: GET /healthz per second", self._rate("/healthz"))
+        self.figures.note(READS, self._rate(f"/v1/executions/{execution}"))
+        self.figures.note(PAGE, self._rate("/healthz"))
 
     def _rate(self, path: str) -> float:
         deadline = time.monotonic() + LIST_SECONDS
@@ -258,11 +318,15 @@ class Bench:
             list(pool.map(ask, range(BATCH_CLIENTS)))
         took = time.monotonic() - began
         assert self._completed() == before + 1_000 * BATCHES
-        name = f"craftai-1-fast, batches of 1,000, {BATCH_CLIENTS} clients: completed per second"
-        self.figures.note(name, 1_000 * BATCHES / took)
+        self.figures.note(FAST, 1_000 * BATCHES / took)
 
     def engine(self) -> None:
-        for line in self.rig.run("shell", "-v", "0", "-c", ENGINE).splitlines():
+        self._figures_of(ENGINE)
+        if not self.rig.is_embedded:
+            self._figures_of(TASKS)
+
+    def _figures_of(self, program: str) -> None:
+        for line in self.rig.run("shell", "-v", "0", "-c", program).splitlines():
             if line.startswith("FIGURE "):
                 _, value, name = line.split(maxsplit=2)
                 self.figures.note(name, float(value))
@@ -307,7 +371,7 @@ class Bench:
         assert self._completed() == wanted
         name = f"{EXECUTIONS:,} async, three pure nodes"
         self.figures.note(f"{name}: accepted per second", EXECUTIONS / accepted)
-        self.figures.note(f"{name}: completed per second", EXECUTIONS / completed)
+        self.figures.note(COMPLETED, EXECUTIONS / completed)
 
     def _completed(self) -> int:
         statement = (
@@ -338,17 +402,47 @@ def installation() -> Iterator[Installation]:
         finally:
             rig.kill_all()
 
+    def growth(self, number: int, say: Callable[[str], None]) -> None:
+        """What the processes that carry executions take after the first tenth of so many, and after all."""
+        self.rig.start_web()
+        self.rig.set_up()
+        if not self.rig.is_embedded:
+            self.rig.start_worker()
+        workflow = self.rig.create_workflow(**chain(3))
+        self.rig.trigger(workflow, {"net": 5})
+        until(self._completed, seconds=30, what="the first execution completes")
+        tenth = number // 10
+        while (done := self._completed()) < number:
+            say(f"{done:,} of {number:,} executions")
+            self.executions(workflow)
+            if done < tenth <= self._completed():
+                early = {pid: resident(pid) for pid in self.rig.workers()}
+        for pid, before in early.items():
+            self.figures.note("after a tenth (RSS), MB each", before)
+            self.figures.note("after all (RSS), MB each", resident(pid))
+            grown = 100 * (resident(pid) / before - 1)
+            self.figures.note("grown, % each", grown)
+
 
 def main() -> None:
+    """With a number, `python -m tests.bench 100000`: what so many executions leave in memory."""
     console = Console()
     with installation() as rig:
         bench = Bench(rig)
         with console.status("") as status:
-            bench.run(lambda text: status.update(f"Measuring: {text}"))
+
+            def say(text: str) -> None:
+                status.update(f"Measuring: {text}")
+
+            if sys.argv[1:]:
+                bench.growth(int(sys.argv[1]), say)
+            else:
+                bench.run(say)
         stores = "SQLite" if rig.is_embedded else "PostgreSQL and Redis"
     load = os.getloadavg()[0]
     title = f"Craft on {stores}; {CLIENTS} clients, {os.cpu_count()} processors, load {load:.1f}"
     console.print(bench.figures.table(title))
+    console.print(bench.figures.ratios())
 
 
 if __name__ == "__main__":

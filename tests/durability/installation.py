@@ -220,6 +220,15 @@ class Installation:
     def members(self) -> list[int]:
         return [pid for process in self._running for pid in process.members()]
 
+    def workers(self) -> list[int]:
+        """The processes that carry executions, and those that they belong to."""
+        return [
+            pid
+            for process in self._running
+            if self.is_embedded or process is not self._web
+            for pid in process.members()
+        ]
+
     def kill_workers(self) -> None:
         """What runs beside the web."""
         for process in self._running:

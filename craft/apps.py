@@ -13,4 +13,5 @@ class CraftConfig(AppConfig):
         from craft.events import subscribe_to_all
 
         subscribe_to_all(note_effect)
+        gc.freeze()  # what was loaded stays: nobody need look through it for garbage
         gc.enable()  # which manage.py puts off

@@ -339,7 +339,7 @@ class Run:
         self.is_cancelled = False
         self.is_interrupted = False
         self.unsaved: list[StepRecord] = []
-        self.usage = sum_of(record.usage for record in recorded)
+        self.usage = sum_of(record.usage for record in recorded) if recorded else {}
         self._news: list[tuple[str, dict[str, Any]]] = []
         self._recorded = {
             (record.node_id, record.iteration): record for record in recorded
@@ -372,7 +372,8 @@ class Run:
             while True:
                 if self._hungry and not self._is_stopping:
                     self._begin_turns(self._hungry.popleft())
-                    await self._breathe()
+                    if self._is_out_of_breath():
+                        await self._breathe()
                 elif (
                     self._queue
                     and not self._is_stopping
@@ -412,17 +413,20 @@ class Run:
             self._settle_again(node, record, scope)
         elif node.is_inline:
             await self._run_node(node, scope)
-            await self._breathe()
+            if self._is_out_of_breath():
+                await self._breathe()
         else:
             self._spawn(self._run_node(node, scope), scope)
 
-    async def _breathe(self) -> None:
+    def _is_out_of_breath(self) -> bool:
         self._since_breath += 1
-        if self.can_sleep and self._since_breath >= BREATHE_EVERY:
-            self._since_breath = 0
-            await asyncio.sleep(0)
-            if len(self.unsaved) >= FLUSH_AT:
-                await self.journal.progress(self, self.take_unsaved(), advanced=True)
+        return self.can_sleep and self._since_breath >= BREATHE_EVERY
+
+    async def _breathe(self) -> None:
+        self._since_breath = 0
+        await asyncio.sleep(0)
+        if len(self.unsaved) >= FLUSH_AT:
+            await self.journal.progress(self, self.take_unsaved(), advanced=True)
 
     def _spawn(
         self, coroutine: Coroutine[Any, Any, None], scope: Scope
@@ -675,7 +679,8 @@ class Run:
     async def _call(
         self, node: GraphNode, step: StepRecord, scope: Scope, names: dict[str, Any]
     ) -> Outcome:
-        self.job.secrets.require(node.secrets)
+        if node.secrets:
+            self.job.secrets.require(node.secrets)
         config = node.resolve(names)
         if self.job.is_dry and (node.node.effect != "pure" or node.node.opens):
             step.origin = MOCKED
@@ -776,7 +781,10 @@ class Run:
         match outcome:
             case Output():
                 self._take_output(step, outcome)
-                await self._write_down(node, step)
+                if node.is_inline:
+                    self.unsaved.append(step)
+                else:
+                    await self._write_down(node, step)
                 self._settle(node, step, scope)
             case Iterating(turns):
                 await self._iterate(node, step, scope, turns)

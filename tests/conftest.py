@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,7 @@ from accounts.models import Role
 from billing import services as billing
 from billing.models import Plan
 from craft.api import light, limits
+from tests import stores
 from tests.factories import Person, make_key, make_person, make_token
 from tests.lane import LaneClient
 from workflows.services import watching
@@ -138,6 +140,15 @@ ONLY_WITH_SERVICES = (
 """What these ask goes down to the database, and PostgreSQL takes fewer values than SQLite does."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Not in the workers of a run: they share what its first process makes."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        run = ExitStack()
+        has_workers = bool(getattr(config.option, "numprocesses", None))
+        run.enter_context(stores.of_this_run(has_workers=has_workers))
+        config.add_cleanup(run.close)
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -168,11 +179,21 @@ def uses_rows(item: pytest.Item) -> bool:
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory
 ) -> None:
-    """A SQLite file of this very process, so that two test runs in one checkout don't meet."""
+    """A copy of what was migrated once; on SQLite a file of this very process, so that two test runs in one checkout don't meet."""
     if settings.DATABASE_IS_SQLITE:
         path = tmp_path_factory.mktemp("database") / "test.sqlite3"
-        settings.DATABASES["default"]["TEST"]["NAME"] = str(path)
-        connection.settings_dict["TEST"]["NAME"] = str(path)
+        stores.put_sqlite(path)
+        more = {"NAME": str(path)}
+    else:
+        more = {"TEMPLATE": stores.postgres_template()}
+    settings.DATABASES["default"]["TEST"].update(more)
+    connection.settings_dict["TEST"].update(more)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Which is to say: there is one already. The file goes with its folder."""
+    return bool(settings.DATABASE_IS_SQLITE)
 
 
 @pytest.fixture

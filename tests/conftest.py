@@ -1,5 +1,6 @@
 """The cast: Alice runs a company, Bob works in it, Vera looks on, Charlie runs another."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -173,6 +174,11 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     name = str(collection_path.relative_to(ROOT))
     is_elsewhere = f"{name}::" in asked_elsewhere()
     return True if is_elsewhere else None
+
+
+def pytest_collection_finish() -> None:
+    """Tens of thousands of objects that stay until the end are not looked through for garbage again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(

@@ -21,7 +21,6 @@ import psycopg
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "CRAFT_TEST_STORES"
 SERVICES = ("DATABASE_URL", "REDIS_URL")
-POSTGRES = "craft_template"
 
 
 @contextmanager
@@ -35,6 +34,11 @@ def of_this_run(*, has_workers: bool) -> Iterator[None]:
         if preparing is not None and preparing.poll() is None:
             os.killpg(preparing.pid, signal.SIGKILL)
             preparing.wait()
+        if is_on_postgres():
+            with psycopg.connect(
+                os.environ["DATABASE_URL"], autocommit=True
+            ) as postgres:
+                postgres.execute(f"DROP DATABASE IF EXISTS {_template()} WITH (FORCE)")
         del os.environ[FOLDER]
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -45,8 +49,12 @@ def _begin_to_prepare() -> subprocess.Popen[bytes]:
     )
 
 
+def is_on_postgres() -> bool:
+    return os.environ.get("DATABASE_URL", "").startswith("postgres")
+
+
 def prepare() -> None:
-    if os.environ.get("DATABASE_URL"):
+    if is_on_postgres():
         postgres_template()
     else:
         put_sqlite(Path(os.environ[FOLDER]) / "unused.sqlite3")
@@ -74,22 +82,24 @@ def put_sqlite(path: Path) -> None:
 
 def postgres_template() -> str:
     """The name of a database, on the run's server, to be the template of others."""
-    url = os.environ["DATABASE_URL"]
-    with (
-        _alone("postgres") as folder,
-        psycopg.connect(url, autocommit=True) as postgres,
-    ):
+    url, name = os.environ["DATABASE_URL"], _template()
+    with _alone("postgres") as folder:
         done = folder / "postgres.done"
         if not done.exists():
-            postgres.execute(f"DROP DATABASE IF EXISTS {POSTGRES}")
-            postgres.execute(f"CREATE DATABASE {POSTGRES}")
+            with psycopg.connect(url, autocommit=True) as postgres:
+                postgres.execute(f"DROP DATABASE IF EXISTS {name}")
+                postgres.execute(f"CREATE DATABASE {name}")
             _migrate(
                 CRAFT_VAR_DIR=str(folder / "var"),
-                DATABASE_URL=f"{url.rpartition('/')[0]}/{POSTGRES}",
-                REDIS_URL=os.environ["REDIS_URL"],
+                DATABASE_URL=f"{url.rpartition('/')[0]}/{name}",
+                REDIS_URL=os.environ.get("REDIS_URL", ""),
             )
             done.touch()
-    return POSTGRES
+    return name
+
+
+def _template() -> str:
+    return Path(os.environ[FOLDER]).name.replace("-", "_").lower()
 
 
 def _migrate(**settings: str) -> None:

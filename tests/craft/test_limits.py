@@ -270,7 +270,7 @@ PROCESSES, CLIENTS, LIMIT = 4, 200, 50
 
 
 @pytest.mark.skipif(not settings.REDIS_URL, reason="needs Redis: make test-postgres")
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_of_200_clients_in_four_processes_exactly_the_limit_passes(tmp_path):
     def call() -> None:
         limits._store.cache_clear()  # a connection must not be shared by a fork

@@ -181,6 +181,8 @@ DATABASES = {
 }
 DATABASE_IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if DATABASE_IS_SQLITE:
+    # DRF and the console's theme try to load these, and with them psycopg, which takes a twentieth of the start and is for nothing here.
+    sys.modules["django.contrib.postgres.fields"] = None  # type: ignore[assignment]
     DATABASES["default"]["ENGINE"] = "craft.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # a transaction that turns into a writer half-way fails at once with "locked"

@@ -1,10 +1,13 @@
 """The cast: Alice runs a company, Bob works in it, Vera looks on, Charlie runs another."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +22,14 @@ from accounts.models import Role
 from billing import services as billing
 from billing.models import Plan
 from craft.api import light, limits
+from tests import stores
 from tests.factories import Person, make_key, make_person, make_token
 from tests.lane import LaneClient
 from workflows.services import watching
 
 plans = import_module("billing.migrations.0002_plans")
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def take_own_redis() -> None:
@@ -138,24 +144,84 @@ ONLY_WITH_SERVICES = (
 """What these ask goes down to the database, and PostgreSQL takes fewer values than SQLite does."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Not in the workers of a run: they share what its first process makes."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        run = ExitStack()
+        has_workers = bool(getattr(config.option, "numprocesses", None))
+        run.enter_context(stores.of_this_run(has_workers=has_workers))
+        config.add_cleanup(run.close)
+
+
+LANES = (
+    {
+        "tests/durability/test_crashes.py",
+        "tests/durability/test_watching.py",
+        "tests/durability/test_resume.py",
+    },
+    {
+        "tests/durability/test_up.py",
+        "tests/durability/test_chaos.py",
+        "tests/durability/test_idempotency.py",
+        "tests/test_browser.py",
+    },
+)
+"""The files that start processes, and so take the longest, in two halves: while one waits the other works."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """What is asked elsewhere as a whole need not even be read."""
+    name = str(collection_path.relative_to(ROOT))
+    is_elsewhere = f"{name}::" in asked_elsewhere()
+    return True if is_elsewhere else None
+
+
+def pytest_collection_finish() -> None:
+    """Tens of thousands of objects that stay until the end are not looked through for garbage again and again."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Those that start processes take the longest: first, so that they don't keep one worker busy when the others have nothing left.
+    """`make test` runs twice, and says so by CRAFT_TEST_SPLIT: what needs to be asked once is then asked in one of the two runs."""
+    left_out = {item for item in items if runs_elsewhere(item)}
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = in_lanes([item for item in items if item not in left_out])
 
-    `make test` runs twice, and says so by CRAFT_TEST_SPLIT: what needs to be asked once is then asked in one of the two runs."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/durability/"))
-    if "CRAFT_TEST_SPLIT" in os.environ:
-        left_out = [item for item in items if runs_elsewhere(item)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+
+def in_lanes(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The longest first, so that they don't keep one worker busy when the others have nothing left. Each worker is given an equal share of the items, as they
+    stand here, to begin with: a lane is the beginning of a share."""
+    first, second = (
+        [item for item in items if file_of(item) in files] for files in LANES
+    )
+    others = [
+        item for item in items if not any(file_of(item) in files for files in LANES)
+    ]
+    share = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ahead = max(0, share - len(first))
+    return [*first, *others[:ahead], *second, *others[ahead:]]
+
+
+def file_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def asked_elsewhere() -> tuple[str, ...]:
+    if "CRAFT_TEST_SPLIT" not in os.environ:
+        return ()
+    return ONLY_EMBEDDED if settings.REDIS_URL else ONLY_WITH_SERVICES
 
 
 def runs_elsewhere(item: pytest.Item) -> bool:
-    if not settings.REDIS_URL:
-        return item.nodeid.startswith(ONLY_WITH_SERVICES)
-    return item.nodeid.startswith(ONLY_EMBEDDED) or (
-        item.nodeid.startswith(SERVICE_FREE) and not uses_rows(item)
+    if item.nodeid.startswith(asked_elsewhere()):
+        return True
+    return (
+        "CRAFT_TEST_SPLIT" in os.environ
+        and bool(settings.REDIS_URL)
+        and item.nodeid.startswith(SERVICE_FREE)
+        and not uses_rows(item)
     )
 
 
@@ -168,11 +234,21 @@ def uses_rows(item: pytest.Item) -> bool:
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory
 ) -> None:
-    """A SQLite file of this very process, so that two test runs in one checkout don't meet."""
+    """A copy of what was migrated once; on SQLite a file of this very process, so that two test runs in one checkout don't meet."""
     if settings.DATABASE_IS_SQLITE:
         path = tmp_path_factory.mktemp("database") / "test.sqlite3"
-        settings.DATABASES["default"]["TEST"]["NAME"] = str(path)
-        connection.settings_dict["TEST"]["NAME"] = str(path)
+        stores.put_sqlite(path)
+        more = {"NAME": str(path)}
+    else:
+        more = {"TEMPLATE": stores.postgres_template()}
+    settings.DATABASES["default"]["TEST"].update(more)
+    connection.settings_dict["TEST"].update(more)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Which is to say: there is one already. The file goes with its folder."""
+    return bool(settings.DATABASE_IS_SQLITE)
 
 
 @pytest.fixture

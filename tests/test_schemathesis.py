@@ -23,9 +23,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from craft.api.schema import DOCUMENTS, build_document
+from craft.api.schema import DOCUMENTS
 from tests.factories import make_key
-from tests.test_api_contract import CALLS, Call
+from tests.test_api_contract import CALLS, Call, document
 
 pytestmark = pytest.mark.usefixtures("standing_cast")
 
@@ -58,7 +58,7 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
 def operations() -> dict[str, Any]:
     found = {}
     for name in DOCUMENTS:
-        schema = schemathesis.openapi.from_dict(closed(build_document(name)))
+        schema = schemathesis.openapi.from_dict(closed(document(name)))
         schema.app = get_wsgi_application()
         for result in schema.get_all_operations():
             operation = result.ok()

@@ -18,8 +18,9 @@ import duckdb
 
 from datasources.connectors import files
 from datasources.connectors.files import distinct, plain
-from datasources.guard import QueryError, check
+from datasources.guard import QueryError
 from datasources.guard.dialects import DUCKDB
+from datasources.guard.statements import check
 
 MEMORY = "256MB"  # what DuckDB keeps to; the process may use more, for what DuckDB does not count
 FETCH_ROWS = 500

@@ -1,8 +1,6 @@
 """Signing in, staying signed in, and signing out."""
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -36,6 +34,7 @@ from accounts.services.sessions import (
     open_session,
     refresh_session,
 )
+from tests.at_once import at_once
 from tests.factories import PASSWORD, make_person
 
 LOGIN = "/api/v1/auth/login"
@@ -212,36 +211,20 @@ def test_of_many_refreshes_at_once_one_goes_through(dora, session):
 
 @pytest.mark.skipif(settings.DATABASE_IS_SQLITE, reason="processes race on PostgreSQL")
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_of_many_processes_that_refresh_one_token_one_gets_the_next(dora, session):
-    code = (
-        "import sys, django; django.setup()\n"
-        "from django.conf import settings\n"
-        "settings.DATABASES['default']['NAME'] = sys.argv[1]\n"
-        "from accounts.services.sessions import WrongCredentialsError, refresh_session\n"
-        "from django.db import connection; connection.ensure_connection()\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
-        "for _ in range(8):\n"
-        "    try: refresh_session(refresh_token=sys.argv[2]); print('won', flush=True)\n"
-        "    except WrongCredentialsError: print('lost', flush=True)\n"
-    )
-    name = connection.settings_dict["NAME"]
-    command = [sys.executable, "-c", code, name, session["refresh_token"]]
-    racers = [
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": "craft.settings"},
-        )
-        for _ in range(4)
-    ]
-    for racer in racers:
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    outcomes = [line for racer in racers for line in racer.communicate()[0].split()]
+def test_of_many_processes_that_refresh_one_token_one_gets_the_next(
+    dora, session, tmp_path
+):
+    def race() -> None:
+        for turn in range(8):
+            try:
+                refresh_session(refresh_token=session["refresh_token"])
+                outcome = "won"
+            except WrongCredentialsError:
+                outcome = "lost"
+            (tmp_path / f"{os.getpid()}-{turn}").write_text(outcome)
+
+    assert at_once(race, race, race, race) == ["done"] * 4
+    outcomes = [told.read_text() for told in tmp_path.iterdir()]
     assert sorted(outcomes) == ["lost"] * 31 + ["won"]
     assert RefreshToken.objects.filter(used_at=None).count() == 1
 

@@ -18,7 +18,7 @@ from agents.llm.craftai.answer import Answer
 from agents.llm.craftai.dialogue import ToolCall, ToolResult, converse
 from agents.tools.describe_data import hits_of, search_statements
 from datasources.connectors.files import plain
-from datasources.guard import check
+from datasources.guard.statements import check
 
 DEMO = Path(__file__).parents[2] / "craft" / "demo"
 TODAY = date(2025, 4, 2)

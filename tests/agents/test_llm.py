@@ -112,7 +112,7 @@ def test_a_provider_without_a_key_names_the_setting(provider, model, setting, se
 
 
 def test_slow_libraries_are_not_imported_before_they_are_needed():
-    code = "import django; django.setup(); import sys, agents.services, agents.views; print([name for name in ('pydantic_ai', 'openai', 'anthropic', 'genai_prices', 'duckdb') if name in sys.modules])"
+    code = "import django; django.setup(); import sys, agents.services, agents.views; print([name for name in ('pydantic_ai', 'openai', 'anthropic', 'genai_prices', 'duckdb', 'sqlglot', 'psycopg') if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -9,8 +9,9 @@ import pytest
 from craft import sandbox
 from craft.exceptions import DomainError
 from datasources import services
-from datasources.guard import QueryError, check
+from datasources.guard import QueryError
 from datasources.guard.dialects import DUCKDB
+from datasources.guard.statements import check
 from tests.datasources.statements import HEAVY, HONEST, HOSTILE
 
 CANARY = "canary-7f3a9c"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from tests import stores
 from tests.durability.installation import Installation
 from tests.durability.outside import Outside
 
@@ -28,8 +29,10 @@ def outside(seed) -> Iterator[Outside]:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory, outside) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    with own_stores() as stores:
-        made = Installation(folder, CRAFT_OUTBOUND_ALLOW=outside.address, **stores)
+    with own_stores(migrated=True) as own:
+        made = Installation(folder, CRAFT_OUTBOUND_ALLOW=outside.address, **own)
+        if made.is_embedded:
+            stores.put_sqlite(folder / "craft.sqlite3")
         try:
             made.set_up()
             yield made
@@ -38,14 +41,15 @@ def installation(tmp_path_factory, outside) -> Iterator[Installation]:
 
 
 @contextmanager
-def own_stores() -> Iterator[dict[str, str]]:
+def own_stores(*, migrated: bool = False) -> Iterator[dict[str, str]]:
     shared = os.environ.get("DATABASE_URL", "")
     if not shared.startswith("postgres"):
         yield {}
         return
     name = f"rig_{secrets.token_hex(4)}"
+    template = stores.postgres_template() if migrated else "template1"
     with psycopg.connect(shared, autocommit=True) as postgres:
-        postgres.execute(f"CREATE DATABASE {name}")
+        postgres.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield {
                 "database_url": f"{shared.rpartition('/')[0]}/{name}",

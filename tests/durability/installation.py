@@ -251,7 +251,7 @@ class Installation:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,  # the migrations, on a machine that is busy with something else
             check=False,
         )
         assert done.returncode == 0, done.stderr[-4000:]

@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.conf import settings
 
+from tests import stores
 from tests.durability.serving import Served
 from tests.servers import free_port
 
 
 @pytest.fixture
 def up(tmp_path) -> Iterator[Callable[..., Served]]:
-    """`up()` starts one; all use the same data."""
+    """`up()` starts one; all use the same data. The first finds an up-to-date database, unless it is to be a `new` installation."""
     started: list[Served] = []
 
-    def start(*arguments: str, port: int | None = None) -> Served:
+    def start(*arguments: str, port: int | None = None, new: bool = False) -> Served:
+        if not started and not new:
+            stores.put_sqlite(tmp_path / "var" / "craft.sqlite3")
         port = port or (started[0].port if started else free_port())
         started.append(Served(tmp_path, port, *arguments))
         return started[-1]
@@ -34,7 +37,7 @@ def up(tmp_path) -> Iterator[Callable[..., Served]]:
 
 
 def test_one_command_serves_with_worker_and_scheduler_and_stops_in_time(up, tmp_path):
-    served = up().await_ready()
+    served = up(new=True).await_ready()
     assert served.get("/readyz")[1]["checks"] == {
         "database": True,
         "migrations": True,

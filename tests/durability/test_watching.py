@@ -10,6 +10,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from tests import stores
 from tests.durability.serving import Served
 from tests.servers import free_port
 from workflows.services.watching import MOST_OF_A_COMPANY
@@ -94,6 +95,7 @@ def url(httpserver: HTTPServer, released: threading.Event) -> str:
 @pytest.fixture
 def served(tmp_path, httpserver) -> Iterator[Served]:
     allowed = f"127.0.0.1:{httpserver.port}"
+    stores.put_sqlite(tmp_path / "var" / "craft.sqlite3")
     served = Served(tmp_path, free_port(), CRAFT_OUTBOUND_ALLOW=allowed)
     yield served.await_ready()
     served.remove()

@@ -9,7 +9,8 @@ from django.utils import timezone
 from craft.events import subscribe
 from craft.exceptions import InvalidError
 from craft.leases import Status
-from datasources.guard import QueryError, check
+from datasources.guard import QueryError
+from datasources.guard.statements import check
 from datasources.retrieval import passage, statement, words_of
 from datasources.services import create_file_source
 from datasources.uploads import Upload

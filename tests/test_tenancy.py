@@ -46,6 +46,7 @@ UNSCOPED = {
     "workflows.engine.lines": "a line is a workflow's, by its id",
     "workflows.engine.journal": "workers serve all companies",
     "workflows.engine.sequels": "workers serve all companies",
+    "workflows.engine.slices": "workers serve all companies",
     "workflows.services": "a workflow or execution locks its own row, by its own id",
 }
 """Who may go round the guard, and why. A module's name covers what is below it."""

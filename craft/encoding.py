@@ -14,16 +14,7 @@ def to_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        text = json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), default=_content_of
-        )
-        return text.encode()
-
-
-def _content_of(value: Any) -> Any:
-    if isinstance(value, orjson.Fragment):
-        return json.loads(value.contents)
-    raise TypeError(f"{type(value).__name__} is no JSON.")
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def utc_text(moment: datetime) -> str:

@@ -45,7 +45,6 @@ UNSCOPED = {
     "workflows.engine.counts": "workers serve all companies",
     "workflows.engine.lines": "a line is a workflow's, by its id",
     "workflows.engine.journal": "workers serve all companies",
-    "workflows.engine.slices": "the workflows and companies of executions that a worker has claimed",
     "workflows.engine.sequels": "workers serve all companies",
     "workflows.engine.slices": "workers serve all companies",
     "workflows.services": "a workflow or execution locks its own row, by its own id",

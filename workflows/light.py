@@ -152,10 +152,14 @@ def _finished(write: Write) -> Any:
     execution = write.execution
     latest = {(each.node_id, each.iteration): each for each in write.steps}
     steps = [
-        {name: storable(getattr(step, name)) for name in SHOWN_OF_STEP}
+        {name: getattr(step, name) for name in SHOWN_OF_STEP}
         for step in sorted(latest.values(), key=lambda step: step.position)
     ]
-    text = to_json(_execution(vars(execution), execution.version.number, steps))
+    known = {name: getattr(execution, name) for name in SHOWN_OF_EXECUTION}
+    for values in (known, *steps):
+        for name in PASSED_ON & values.keys():
+            values[name] = Fragment(to_json(storable(values[name])))
+    text = to_json(_execution(known, execution.version.number, steps))
     if len(text) > payloads.LIMIT:  # something may stand apart
         return FinishedSerializer(execution).data
     return Fragment(text)
@@ -408,7 +412,9 @@ def _usage(usage: dict[str, Any]) -> dict[str, Any]:
 
 def _line(line: dict[str, Any]) -> dict[str, Any]:
     shown = {name: line[name] for name in ("time", "level", "node_id", "message")}
-    return shown | ({"details": line["details"]} if "details" in line else {})
+    if "details" in line:
+        shown["details"] = Fragment(to_json(line["details"]))
+    return shown
 
 
 def _moment(stored: datetime | str | None) -> datetime | None:

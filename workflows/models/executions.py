@@ -25,8 +25,20 @@ class Execution(CompanyModel, LeasedModel):
     id = IdField("exec")
     # When it was asked for: a synchronous one is saved only once it is over.
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Indexes of these two begin with them all the same, and each index costs every start.
+    company = models.ForeignKey(
+        "accounts.Company",
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        editable=False,
+    )
     workflow = models.ForeignKey(
-        Workflow, on_delete=models.CASCADE, related_name="executions", editable=False
+        Workflow,
+        on_delete=models.CASCADE,
+        related_name="executions",
+        db_index=False,
+        editable=False,
     )
     version = models.ForeignKey(
         WorkflowVersion, on_delete=models.CASCADE, related_name="+", editable=False
@@ -164,8 +176,9 @@ class Step(models.Model):
     `begun` and `ended` number what an execution goes through, in the order in which it is written down."""
 
     id = models.BigAutoField(primary_key=True)
+    # the constraint's index begins with it
     execution = models.ForeignKey(
-        Execution, on_delete=models.CASCADE, related_name="steps"
+        Execution, on_delete=models.CASCADE, related_name="steps", db_index=False
     )
     node_id = models.CharField(max_length=64)
     iteration = models.CharField(max_length=100, default="")

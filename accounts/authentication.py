@@ -207,13 +207,14 @@ def admit_together(
 
     Within it the stamps of these subjects have been looked at, too.
     """
-    secrets = [_live_secret(request) for request in requests]
-    shown = subjects_of(secret for secret in secrets if secret)
-    with stamps.glance({*shown, *subjects}):
-        holders = [
-            _live_holder(secret, address_of(request), level) if secret else None
-            for request, secret in zip(requests, secrets, strict=True)
-        ]
+    shown = [(_live_secret(request), address_of(request)) for request in requests]
+    secrets = {secret for secret, _ in shown if secret}
+    with stamps.glance({*subjects_of(secrets), *subjects}):
+        known = {
+            (secret, address): _live_holder(secret, address, level) if secret else None
+            for secret, address in set(shown)
+        }
+        holders = [known[each] for each in shown]
         let_in = {
             company.pk: charge_together(
                 [

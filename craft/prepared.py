@@ -17,7 +17,7 @@ INTEGER, TEXT = 7_000_000_000_000_000_000, "\x01"
 class PreparedQuery:
     """`build(number, text)` makes the queryset, of values in a list, from two values that stand where numbers and texts are to come.
 
-    Rows come as the driver gives them: JSON as text, and on SQLite times as text and booleans as numbers.
+    Rows come as the database sends them: JSON and times as text, and on SQLite booleans as numbers.
     """
 
     def __init__(self, build: Callable[[int, str], QuerySet[Any, Any]]) -> None:
@@ -27,6 +27,8 @@ class PreparedQuery:
         statement, places = self._made
         values: dict[Any, Any] = {INTEGER: number, TEXT: text}
         with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                _leave_times(cursor)
             cursor.execute(statement, [values[place] for place in places])
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
@@ -35,3 +37,10 @@ class PreparedQuery:
     def _made(self) -> tuple[str, tuple[Any, ...]]:
         query: Any = self._build(INTEGER, TEXT).query
         return query.get_compiler(connection.alias).as_sql()  # type: ignore[no-any-return]  # Django's stubs say Any
+
+
+def _leave_times(cursor: Any) -> None:
+    """As text, in UTC, in which Django keeps each connection."""
+    from psycopg.types.string import TextLoader  # noqa: PLC0415  # it is there with PostgreSQL only
+
+    cursor.adapters.register_loader("timestamptz", TextLoader)

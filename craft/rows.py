@@ -190,7 +190,7 @@ def _beginnings(
     for field in model._meta.concrete_fields:
         if field.is_relation:
             relations[field.name] = field.attname
-        if callable(field.default):
+        if field.has_default() and callable(field.default):
             made.append((field.attname, field.get_default))
         else:
             fixed[field.attname] = field.get_default()

@@ -418,15 +418,18 @@ def _line(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moment(stored: datetime | str | None) -> datetime | None:
-    """Of what a driver gives: SQLite keeps times in UTC, and without saying so."""
+    """Of a time in UTC, as an object or as a database tells it."""
     if isinstance(stored, str):
         return datetime.fromisoformat(stored).replace(tzinfo=UTC)
     return stored
 
 
 def _time(stored: datetime | str | None) -> str | None:
-    moment = _moment(stored)
-    return None if moment is None else utc_text(moment)
+    """As `utc_text` writes it."""
+    if not isinstance(stored, str):
+        return None if stored is None else utc_text(stored)
+    whole, point, fraction = stored.removesuffix("+00").replace(" ", "T").partition(".")
+    return f"{whole}.{fraction:0<6}Z" if point else f"{whole}Z"
 
 
 def _span(known: Mapping[str, Any]) -> float | None:

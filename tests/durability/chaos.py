@@ -34,6 +34,7 @@ ITEMS = 5
 WORKERS = 2
 CUSTOMERS = 4
 PATIENCE_SECONDS = 90.0
+PACE_SECONDS = 30.0
 """After the last blow, for what is left. A lease runs out in 15 seconds, and one that was lost three times would be given up."""
 REST_SECONDS = (0.3, 1.5)
 TROUBLES = (OSError, HTTPException, psycopg.Error)
@@ -229,12 +230,13 @@ class Chaos:
         seed: int,
         postgres: servers.Postgres | None = None,
         redis: servers.Redis | None = None,
+        is_paced: bool = False,
         say: Callable[[str], Any] = lambda line: None,
     ) -> None:
         self.rig, self.outside, self.say = rig, outside, say
         self.executions, self.blows = executions, blows
         self.chance = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
-        self.postgres, self.redis = postgres, redis
+        self.postgres, self.redis, self.is_paced = postgres, redis, is_paced
         self.workers: list[Process] = []
         self.witness = Witness(rig)
 
@@ -245,6 +247,8 @@ class Chaos:
         customers.begin()
         blows = self.blows.shuffled(self.chance)
         for number, blow in enumerate(blows, 1):
+            if self.is_paced:
+                self._catch_up(customers)
             customers.asked = max(1, self.executions * number // len(blows))
             time.sleep(self.chance.uniform(*REST_SECONDS))
             self.witness.look()
@@ -306,6 +310,12 @@ class Chaos:
         else:
             self.workers[number].kill()
             self.workers[number] = self.rig.start_worker()
+
+    def _catch_up(self, customers: Customers) -> None:
+        """The blows fall on all of the executions, and not on those alone that a Craft in constant trouble gets started."""
+        until = time.monotonic() + PACE_SECONDS
+        while len(customers.started) < customers.asked and time.monotonic() < until:
+            time.sleep(0.1)
 
     # --- Afterwards ---
 
@@ -414,6 +424,7 @@ def main() -> int:
                 seed=given.seed,
                 postgres=postgres,
                 redis=redis,
+                is_paced=True,
                 say=lambda line: print(line, flush=True),  # noqa: T201
             )
             for name, figure in chaos.run().items():

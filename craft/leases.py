@@ -4,7 +4,7 @@ A worker claims due rows, which raises each row's `lease_epoch`; every later wri
 finds its writes refused. Losing every message costs seconds, never work: `recover` puts rows whose lease ran out back in the queue, and whoever looks
 next claims them.
 
-A row that was lost three times without getting anywhere is given up. Since all rows of a process are lost with it, the guilty one has to be told from its
+A row that was lost three times without getting anywhere is given up; where a process went together with the one that started it, that does not count. Since all rows of a process are lost with it, the guilty one has to be told from its
 neighbours: an app lets few of those that were lost once share a process, and runs one that was lost twice alone (`Isolation`), until it gets somewhere. So
 a poisonous row is given up alone, and few have to wait for their turn.
 """
@@ -26,7 +26,7 @@ from threading import Condition, Event, Thread
 from typing import Any, TypeVar
 
 from django.db import connection, models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from craft import rows
@@ -38,6 +38,8 @@ RENEW_SECONDS = 5.0
 MAX_LOST = 3
 """After this many processes lost under a row it is given up."""
 ONCE_LOST, TWICE_LOST = 1, 2
+MOST_SPARED = 20
+"""After so many claims a row's losses count, however they came about."""
 
 
 class Status(models.TextChoices):
@@ -105,13 +107,13 @@ L = TypeVar("L", bound=LeasedModel)
 
 
 def this_process() -> str:
-    """Names this process: where its pid means something, the pid, and a word that no later process with the same pid shares."""
+    """Names this process: where its pid means something, its parent's pid and its own, and a word that no later process with the same pid shares."""
     return _process_name(os.getpid())
 
 
 @cache
 def _process_name(pid: int) -> str:
-    return f"{_host()}/{pid}/{secrets.token_hex(4)}"
+    return f"{_host()}/{os.getppid()}/{pid}/{secrets.token_hex(4)}"
 
 
 @cache
@@ -200,11 +202,29 @@ def recover(model: type[L]) -> list[L]:
     with transaction.atomic():
         # What is locked is being written by its owner just now, or by one that froze half-way: that must hold nobody up.
         lost_rows = list(found.select_for_update(skip_locked=True))
-        ids = [row.pk for row in lost_rows if row.attempts < MAX_LOST]
-        _rows(model).filter(pk__in=ids).update(
+        spared = {row.pk for row in lost_rows if _was_taken_along(row)}
+        given_up = [
+            row
+            for row in lost_rows
+            if row.attempts >= MAX_LOST and row.pk not in spared
+        ]
+        back = {row.pk for row in lost_rows} - {row.pk for row in given_up}
+        _rows(model).filter(pk__in=spared).update(attempts=F("attempts") - 1)
+        _rows(model).filter(pk__in=back).update(
             status=Status.PENDING, next_attempt_at=Now(), lease_owner=""
         )
-    return [row for row in lost_rows if row.attempts >= MAX_LOST]
+    return given_up
+
+
+def _was_taken_along(row: LeasedModel) -> bool:
+    """Whether the process that started its own is gone as well: then somebody stopped them both, or the machine did. What a row does ends its own process
+    only, so this is no sign against it; unless it happens again and again."""
+    name = row.lease_owner.removeprefix(f"{_host()}/").split("/")
+    is_here = len(name) == 3 and all(part.isdigit() for part in name[:2])
+    if not is_here or row.lease_epoch >= MOST_SPARED:
+        return False
+    parent, pid = int(name[0]), int(name[1])
+    return parent != os.getpid() and not (_exists(parent) or _is_alive(pid))
 
 
 def lost(model: type[L]) -> models.QuerySet[L]:
@@ -232,8 +252,10 @@ def _dead_neighbours(model: type[L]) -> list[str]:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # an earlier process had our pid
+    return pid != os.getpid() and _exists(pid)  # an earlier process had our pid
+
+
+def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

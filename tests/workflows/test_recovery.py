@@ -243,6 +243,25 @@ def test_a_dead_process_of_this_host_is_not_waited_for(alice):
     assert held_by(alice, f"{leases._host()}/{process.pid}/abcd") == "pending"
 
 
+@pytest.mark.parametrize(
+    ("parent", "lost", "counted"),
+    [("dead", 1, 0), ("dead", 3, 2), ("alive", 1, 1), ("own", 1, 1), ("worn", 1, 1)],
+)
+def test_who_goes_together_with_its_parent_is_no_suspect(alice, parent, lost, counted):
+    execution = start(alice, make_workflow(alice, **PURE))
+    gone, parent_gone = (subprocess.Popen([sys.executable, "-c", ""]) for _ in range(2))
+    for process in (gone, parent_gone):
+        process.wait()
+    pids = {"dead": parent_gone.pid, "alive": os.getppid(), "own": os.getpid()}
+    owner = f"{leases._host()}/{pids.get(parent, parent_gone.pid)}/{gone.pid}/abcd"
+    claim(Execution, limit=1)
+    worn = {"lease_epoch": leases.MOST_SPARED} if parent == "worn" else {}
+    Execution.unscoped.filter(pk=execution.pk).update(lease_owner=owner, attempts=lost, **worn)  # fmt: skip
+    assert recover(Execution) == []
+    execution.refresh_from_db()
+    assert (execution.status, execution.attempts) == ("pending", counted)
+
+
 def test_a_zombie_is_dead(alice):
     process = subprocess.Popen([sys.executable, "-c", ""])
     deadline = time.monotonic() + 5

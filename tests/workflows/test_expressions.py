@@ -351,6 +351,7 @@ HOSTILE_SCOPE: dict[str, Any] = {
 }
 
 HOSTILE = [
+    "(many | index_of('nope')) ~ (colliding | unique)",
     # Objects' insides
     "input.__class__",
     "input['__class__']",

@@ -7,7 +7,7 @@ from workflows.engine.expressions.filters import dates, lists, numbers, objects,
 from workflows.engine.expressions.functions import Function, call_named
 from workflows.engine.expressions.values import MISSING
 
-_CONSTANT_TIME = frozenset({"length", "count", "first", "last", "get", "index_of"})
+_CONSTANT_TIME = frozenset({"length", "count", "first", "last", "get"})
 
 FILTERS: dict[str, Function] = {
     name: Function(name, call, pays=name not in _CONSTANT_TIME)

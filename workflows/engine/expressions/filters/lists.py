@@ -258,7 +258,7 @@ def compact(budget: Budget, value: list[Any]) -> list[Any]:
 
 def index_of(budget: Budget, value: list[Any], item: Any) -> int:
     """Where the item stands first, counted from 0; -1 where it is not."""
-    for place, member in enumerate(value):
+    for place, member in enumerate(budget.each(value)):
         if values.equal(member, item, budget):
             return place
     return -1

@@ -382,19 +382,6 @@ class Bench:
         )
         return int(self.rig.rows(statement)[0][0])
 
-
-@contextmanager
-def installation() -> Iterator[Installation]:
-    with (
-        tempfile.TemporaryDirectory(prefix="craft-bench-") as folder,
-        own_stores() as stores,
-    ):
-        rig = Installation(Path(folder), **stores)
-        try:
-            yield rig
-        finally:
-            rig.kill_all()
-
     def growth(self, number: int, say: Callable[[str], None]) -> None:
         """What the processes that carry executions take after the first tenth of so many, and after all."""
         self.rig.start_web()
@@ -417,6 +404,19 @@ def installation() -> Iterator[Installation]:
             self.figures.note("grown, % each", grown)
 
 
+@contextmanager
+def installation() -> Iterator[Installation]:
+    with (
+        tempfile.TemporaryDirectory(prefix="craft-bench-") as folder,
+        own_stores() as stores,
+    ):
+        rig = Installation(Path(folder), **stores)
+        try:
+            yield rig
+        finally:
+            rig.kill_all()
+
+
 def main() -> None:
     """With a number, `python -m tests.bench 100000`: what so many executions leave in memory."""
     console = Console()
@@ -435,7 +435,8 @@ def main() -> None:
     load = os.getloadavg()[0]
     title = f"Craft on {stores}; {CLIENTS} clients, {os.cpu_count()} processors, load {load:.1f}"
     console.print(bench.figures.table(title))
-    console.print(bench.figures.ratios())
+    if not sys.argv[1:]:
+        console.print(bench.figures.ratios())
 
 
 if __name__ == "__main__":

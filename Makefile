@@ -81,7 +81,7 @@ openapi: $(READY) ## Write the OpenAPI documents and the page of node types anew
 	@$(BIN)/python manage.py openapi
 	@$(BIN)/python manage.py document_nodes
 
-chaos: $(READY_DEV) ## Break everything for half an hour: 10,000 executions, 50 kills, Redis and PostgreSQL taken away; nothing may be lost or doubled (ARGS=--seed=N, --sqlite)
+chaos: $(READY_DEV) ## Break everything for a quarter of an hour: 10,000 executions, 50 kills, Redis and PostgreSQL taken away; nothing may be lost or doubled (ARGS=--seed=N, --sqlite)
 	@env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m tests.durability.chaos $(ARGS)
 
 fuzz: $(READY_DEV) ## Ask the expressions 50,000 things that nobody would write: none may take long, need much, or reach anything (ARGS=--seed=N)

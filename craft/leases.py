@@ -4,9 +4,9 @@ A worker claims due rows, which raises each row's `lease_epoch`; every later wri
 finds its writes refused. Losing every message costs seconds, never work: `recover` puts rows whose lease ran out back in the queue, and whoever looks
 next claims them.
 
-A row that was lost three times without getting anywhere is given up; where a process went together with the one that started it, that does not count. Since all rows of a process are lost with it, the guilty one has to be told from its
-neighbours: an app lets few of those that were lost once share a process, and runs one that was lost twice alone (`Isolation`), until it gets somewhere. So
-a poisonous row is given up alone, and few have to wait for their turn.
+A row that was lost three times without getting anywhere is given up; where a process went together with the one that started it, that does not count. Since
+all rows of a process are lost with it, the guilty one has to be told from its neighbours: an app lets few of those that were lost once share a process, and
+runs one that was lost twice alone (`Isolation`), until it gets somewhere. So a poisonous row is given up alone, and few have to wait for their turn.
 """
 
 from __future__ import annotations

@@ -299,15 +299,11 @@ def _updating(
 def _insert_into(model: type[models.Model], fields: Sequence[Any]) -> Statement:
     names = ", ".join(_column(model, field.name) for field in fields)
     table = connection.ops.quote_name(model._meta.db_table)
-    marks = ", ".join(["%s"] * len(fields))
-    given = (
-        f"SELECT {names} FROM {_given(fields)}"  # noqa: S608  # names of our own
-        if connection.vendor == "postgresql"
-        else f"VALUES ({marks})"
-    )
-    return Statement(
-        f"INSERT INTO {table} ({names}) {given}", _columns(fields)
-    )  # names of our own
+    if connection.vendor == "postgresql":
+        given = f"SELECT {names} FROM {_given(fields)}"  # noqa: S608  # names of our own
+    else:
+        given = f"VALUES ({', '.join(['%s'] * len(fields))})"
+    return Statement(f"INSERT INTO {table} ({names}) {given}", _columns(fields))
 
 
 def _given(fields: Sequence[Any]) -> str:

@@ -14,6 +14,7 @@ from django.db.models import Count
 from orjson import Fragment
 
 from accounts.authentication import Credentials, admit_together
+from craft import rows
 from craft.api.envelopes import Page, Resource, dialect_of
 from craft.api.light import Answer, Call, LightCall, NotPlainError
 from craft.api.pagination import DEFAULT_LIMIT, cursor_after
@@ -296,8 +297,7 @@ def _workflow(*row: Any) -> dict[str, Any]:
     """What `WorkflowListSerializer` says."""
     *values, version, published = row
     known = _read(SHOWN_OF_WORKFLOW, values)
-    workflow = Workflow.__new__(Workflow)
-    workflow.__dict__ = known
+    workflow = rows.bare(Workflow, known)
     return {
         "id": known["id"],
         "name": known["name"],
@@ -324,10 +324,10 @@ def _workflow(*row: Any) -> dict[str, Any]:
 
 
 def _find(company_id: int, execution_id: str) -> dict[str, Any] | None:
-    rows = _one.rows(company_id, execution_id)
-    if not rows:
+    found = _one.rows(company_id, execution_id)
+    if not found:
         return None
-    *values, version = rows[0]
+    *values, version = found[0]
     execution, steps = _read(SHOWN_OF_EXECUTION, values), _steps.rows(0, execution_id)
     if execution["apart"] or any(row[-1] for row in steps):
         return None

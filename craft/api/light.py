@@ -114,7 +114,7 @@ class LightLane:
                 if passage is None:
                     return None
                 try:
-                    call = Call(*_plain_request(environ, found))
+                    call = _plain_call(environ, found)
                 except NotPlainError:
                     return None
                 answer = group.answer(call)
@@ -122,9 +122,7 @@ class LightLane:
         return None
 
 
-def _plain_request(
-    environ: dict[str, Any], found: re.Match[str]
-) -> tuple[HttpRequest, re.Match[str], Any]:
+def _plain_call(environ: dict[str, Any], found: re.Match[str]) -> Call:
     """Raises NotPlainError for whatever asks for something special."""
     if (
         environ.get("QUERY_STRING")
@@ -141,7 +139,7 @@ def _plain_request(
     request: Any = WSGIRequest(environ)
     request.request_id = new_id("req")  # as craft.middleware does it
     request._body = raw  # Django's own; the stream is left to whoever comes next
-    return request, found, body
+    return Call(request, found, body)
 
 
 def _raw_body(environ: dict[str, Any]) -> bytes:

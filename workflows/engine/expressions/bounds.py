@@ -10,7 +10,7 @@ from typing import TypeVar
 
 MAX_STEPS = 100_000
 MAX_OUTPUT = 1_000_000
-MAX_SECONDS = 0.08  # looked at between two pieces of work: so nothing takes 0.1
+MAX_SECONDS = 0.07  # looked at between two pieces of work: so nothing takes 0.1
 MAX_DEPTH = 100
 MAX_INTEGER = 2**63 - 1
 CHARACTERS_PER_STEP = 100

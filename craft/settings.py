@@ -215,6 +215,7 @@ CRAFT_LIGHT_CALLS = [  # see craft/api/light.py
     "workflows.light.LIST",
     "workflows.light.READ",
 ]
+CRAFT_EAGER_STARTS = env.bool("CRAFT_EAGER_STARTS", default=True)
 CRAFT_CREDENTIAL_USES = [  # (credential) -> what names it, by their dotted paths
     "workflows.services.credentials.uses_of",
 ]

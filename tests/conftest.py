@@ -25,6 +25,7 @@ from craft.api import light, limits
 from tests import stores
 from tests.factories import Person, make_key, make_person, make_token
 from tests.lane import LaneClient
+from workflows.engine import quick
 from workflows.services import watching
 
 plans = import_module("billing.migrations.0002_plans")
@@ -357,6 +358,8 @@ def _quick_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Each test client loads the middleware anew; static files are looked for when one is asked for, not by listing them all each time.
     settings.WHITENOISE_AUTOREFRESH = True
+    # Most tests look at what lies in the queue: see the fixture `eager`.
+    settings.CRAFT_EAGER_STARTS = False
     # One look: whoever watches an execution in a test must not wait for its end.
     settings.EVENT_STREAM_SECONDS = 0.0
     settings.MEDIA_ROOT = tmp_path_factory.mktemp("files") / "media"
@@ -376,6 +379,13 @@ def _nothing_left_behind() -> Iterator[None]:
     cache.clear()
     if settings.MEDIA_ROOT.exists():
         shutil.rmtree(settings.MEDIA_ROOT)
+
+
+@pytest.fixture
+def eager(settings: Any) -> None:
+    """What takes less than handing it to a worker is run where it is started, as it is outside the tests."""
+    settings.CRAFT_EAGER_STARTS = True
+    quick._left_to_workers.clear()
 
 
 @pytest.fixture(autouse=True)

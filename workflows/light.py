@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ from craft.prepared import PreparedQuery
 from workflows.engine import journal, lines, payloads
 from workflows.engine.graph import GraphError
 from workflows.engine.journal import Write, storable
+from workflows.engine.quick import is_quick
 from workflows.models import MOST_STEPS, Execution, Step, Workflow, workflow_subject
 from workflows.serializers.bodies import EXECUTION_HEADER, request_told
 from workflows.serializers.executions import FinishedSerializer, UsageSerializer
@@ -52,7 +53,7 @@ def trigger(calls: Sequence[Call]) -> None:
                 told = request_told(call.request, webhook) if webhook else None
                 fields = {"input": call.body, "trigger": told or {"type": "webhook"}}
                 starts.append((call, _build(caller, workflow, **fields)))
-    _queue(starts)
+    _start(starts)
     for call, execution in starts:
         if call.answer:
             call.answer.headers[EXECUTION_HEADER] = execution.pk
@@ -60,7 +61,7 @@ def trigger(calls: Sequence[Call]) -> None:
 
 def execute(calls: Sequence[Call]) -> None:
     with _who_starts_what(calls) as found:
-        queued: list[Start] = []
+        background: list[Start] = []
         instant: list[Start] = []
         for call, caller, workflow in found:
             try:
@@ -70,9 +71,9 @@ def execute(calls: Sequence[Call]) -> None:
             if runs_inline and not _is_instant(workflow):
                 continue
             fields = {"input": input, "trigger": {"type": "api"}}
-            starts = instant if runs_inline else queued
+            starts = instant if runs_inline else background
             starts.append((call, _build(caller, workflow, **fields)))
-    _queue(queued)
+    _start(background)
     _run(instant)
 
 
@@ -120,19 +121,31 @@ def _build(caller: Credentials, workflow: Workflow, **fields: Any) -> Execution:
     )
 
 
-def _queue(starts: Sequence[Start]) -> None:
-    """What was kept is answered as `AcceptedSerializer` says it."""
-    kept = set(executions.start_together([execution for _, execution in starts])) if starts else ()  # fmt: skip
+def _start(starts: Sequence[Start]) -> None:
+    """What takes less than handing it to a worker is run; each is answered once it is kept."""
+    quick, others = [], []
+    for start in starts:
+        (quick if is_quick(start[1]) else others).append(start)
+    if quick:
+        writes = executions.run_together([execution for _, execution in quick])
+        _accept(quick, {write.execution for write in writes})
+    if others:
+        kept = executions.start_together([execution for _, execution in others])
+        _accept(others, set(kept))
+
+
+def _accept(starts: Sequence[Start], kept: Collection[Execution]) -> None:
+    """As `AcceptedSerializer` says it."""
     for call, execution in starts:
         if execution in kept:
-            created_at = utc_text(execution.created_at)
+            begun_at = execution.started_at or execution.created_at
             data = {
                 "id": execution.pk,
                 "execution_id": execution.pk,
                 "workflow_id": execution.workflow_id,
                 "status": execution.status,
-                "started_at": created_at,
-                "created_at": created_at,
+                "started_at": utc_text(begun_at),
+                "created_at": utc_text(execution.created_at),
             }
             call.answer = Answer(202, dialect_of(call.request).result(data))
 

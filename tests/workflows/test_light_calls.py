@@ -105,6 +105,14 @@ PLAIN = [
 ]
 
 
+@pytest.fixture(params=["queued", "eager"])
+def starts(request):
+    """Both ways in which one is started that could be run at once."""
+    if request.param == "eager":
+        request.getfixturevalue("eager")
+
+
+@pytest.mark.usefixtures("starts")
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize(("action", "body"), PLAIN)
 def test_a_plain_start_is_answered_as_by_the_view(
@@ -122,6 +130,7 @@ def test_a_plain_start_is_answered_as_by_the_view(
     assert workflow.usage_count == 2
 
 
+@pytest.mark.usefixtures("starts")
 def test_a_webhook_keeps_the_same_of_a_call_either_way(taken, ways, alice):
     for trigger, is_plain in (
         ("webhook", True),
@@ -185,6 +194,7 @@ def test_who_may_not_is_refused_in_the_same_words(
     assert not any(taken)
 
 
+@pytest.mark.usefixtures("starts")
 def test_a_key_for_repeats_takes_the_long_way_and_acts_once(taken, ways, alice):
     workflow = make_workflow(alice, **GRAPH)
     path = f"/v1/workflows/{workflow.pk}/trigger"
@@ -251,6 +261,7 @@ HANDLES = {
 }
 
 
+@pytest.mark.usefixtures("starts")
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("oddity", ODDITIES)
 def test_an_execution_is_shown_as_by_the_view(ways, alice, oddity, mode):
@@ -347,6 +358,7 @@ def test_looks_cost_few_queries(ways, alice, django_assert_num_queries):
 # --- Together ---
 
 
+@pytest.mark.usefixtures("starts")
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_calls_that_come_together_are_each_answered_once(alice, settings):
     settings.API_CEILING_PER_MINUTE = 45
@@ -390,6 +402,7 @@ def environ_of(customer, path, body):
     return found
 
 
+@pytest.mark.usefixtures("starts")
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_database_that_is_gone_is_told_as_by_the_view(alice, settings, monkeypatch):
     workflow = make_workflow(alice, **GRAPH)

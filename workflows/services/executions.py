@@ -25,7 +25,7 @@ from craft.events import Event, publish
 from craft.exceptions import ConflictError
 from craft.leases import Doorbell, Status, due, recover
 from workflows import tasks
-from workflows.engine import journal, lines, slices
+from workflows.engine import journal, lines, quick, slices
 from workflows.engine.expressions import ExpressionError
 from workflows.engine.graph import Graph
 from workflows.engine.journal import Write
@@ -96,19 +96,43 @@ def build_execution(
 
 
 def start_execution(**fields: Any) -> Execution:
-    """Queue an execution. It is committed when this returns (or with the caller's own transaction) and will reach an end whatever happens.
+    """Start an execution. It is committed when this returns (or with the caller's own transaction) and will reach an end whatever happens: a quick one has
+    reached it, any other is queued.
 
     The same `idempotency_key` again gives the execution that it made the first time.
     """
-    return _queue(build_execution(**fields))
+    execution = build_execution(**fields)
+    return _once(execution, _run_here if quick.is_quick(execution) else _enqueue)
 
 
 def _queue(execution: Execution) -> Execution:
-    if execution.idempotency_key is not None:
-        return _start_once(execution)
+    return _once(execution, _enqueue)
+
+
+def _once(execution: Execution, start: Callable[[Execution], object]) -> Execution:
+    """What started it, or the one that the same key made."""
+    if execution.idempotency_key is None:
+        start(execution)
+        return execution
+    try:
+        with transaction.atomic():
+            start(execution)
+    except IntegrityError:
+        return Execution.objects.for_company(execution.company_id).get(
+            idempotency_key=execution.idempotency_key
+        )
+    return execution
+
+
+def _enqueue(execution: Execution) -> None:
     insert([execution])
     doorbell.ring_on_commit()
-    return execution
+
+
+def _run_here(execution: Execution) -> None:
+    journal.commit([_run_instantly(execution, journal.graph_of(execution.version))])
+    if _has_sequel(execution):
+        doorbell.ring_on_commit()
 
 
 def start_together(executions: Sequence[Execution]) -> list[Execution]:
@@ -147,9 +171,9 @@ def _keep_together(
 
 
 def _run_instantly(execution: Execution, graph: Graph) -> Write:
-    """Nothing outside is touched, so nobody misses it if this process dies before the commit: the caller had no answer."""
     execution.begin_here(timezone.now())
-    return slices.run_instantly(execution, graph, [], is_new=True)
+    with quick.watched(execution.version_id):
+        return slices.run_instantly(execution, graph, [], is_new=True)
 
 
 def _has_sequel(execution: Execution) -> bool:
@@ -169,18 +193,6 @@ def trigger_workflow(
     if wait_seconds:
         return run_execution(timeout_seconds=wait_seconds, workflow=workflow, **fields)
     return start_execution(workflow=workflow, **fields)
-
-
-def _start_once(execution: Execution) -> Execution:
-    try:
-        with transaction.atomic():
-            insert([execution])
-    except IntegrityError:
-        return Execution.objects.for_company(execution.company_id).get(
-            idempotency_key=execution.idempotency_key
-        )
-    doorbell.ring_on_commit()
-    return execution
 
 
 def insert(executions: Sequence[Execution]) -> None:
@@ -256,9 +268,7 @@ def wait_for_end(execution: Execution, seconds: float) -> Execution:
 def _run_inline(execution: Execution, timeout_seconds: float) -> Execution:
     graph = journal.graph_of(execution.version)
     if graph.is_instant:
-        journal.commit([_run_instantly(execution, graph)])
-        if _has_sequel(execution):
-            doorbell.ring()
+        _run_here(execution)
         return execution
     execution.begin_here(timezone.now())
     insert([execution])

@@ -1,4 +1,5 @@
-"""What the demo triggers: a pipeline in the shape of the API's first document, and a graph whose branches run side by side."""
+"""What the demo triggers: a pipeline in the shape of the API's first document, which is run as its calls come in, and a graph whose branches run side by
+side and whose news goes out, which a worker carries."""
 
 from typing import Any
 
@@ -64,11 +65,20 @@ def make_graph() -> dict[str, Any]:
                 "config": {"mode": "by_key", "key": "flight"},
             },
             {"id": "report", "type": "output", "config": {"value": "{{ input[0] }}"}},
+            {
+                "id": "tell",
+                "type": "emit",
+                "config": {
+                    "event": "custom.departure_reported",
+                    "data": {"flight": "{{ input[0].flight }}"},
+                },
+            },
         ],
         "edges": [
             *({"source": "departure", "target": name} for name in branches),
             *({"source": name, "target": "together"} for name in branches),
             {"source": "together", "target": "report"},
+            {"source": "together", "target": "tell"},
         ],
     }
 
@@ -95,7 +105,7 @@ def _reported(executions: list[Any]) -> str:
 
 
 SHAPES = {
-    "late-departures": "transform, route",
-    "departure-report": "three branches at once, merged",
+    "late-departures": "transform, route; run as its calls come in",
+    "departure-report": "three branches at once, merged and told; by the worker",
 }
 FINDINGS = {"late-departures": _late, "departure-report": _reported}

@@ -56,6 +56,7 @@ class _Sender:
 
 _published = Signal(use_caching=True)
 _sender_of = cache(lambda event_type: _Sender())
+_subscribed: set[str] = set()
 _heard: ContextVar[list[Event] | None] = ContextVar("heard", default=None)
 current_actor: ContextVar[Actor] = ContextVar("current_actor", default=Actor())  # noqa: B039  # frozen
 
@@ -84,12 +85,18 @@ def subscribe(event_type: str, receiver: Callable[[Event], None]) -> None:
     def receive(*, event: Event, **_: object) -> None:
         receiver(event)
 
+    _subscribed.add(event_type)
     _published.connect(
         receive,
         sender=_sender_of(event_type),
         weak=False,
         dispatch_uid=(event_type, receiver),
     )
+
+
+def is_heard(event_type: str) -> bool:
+    """Whether anybody listens for events of this very type, and may want the publisher's transaction for it."""
+    return event_type in _subscribed
 
 
 def subscribe_to_all(receiver: Callable[[Event], None]) -> None:

@@ -86,7 +86,7 @@ def _maker(compiler: Any) -> Callable[[Any], Any]:
     known, select, alias = compiler.klass_info, compiler.select, connection.alias
     start, end = known["select_fields"][0], known["select_fields"][-1] + 1
     names = [column[0].target.attname for column in select[start:end]]
-    populators = get_related_populators(known, select, alias)
+    populators = get_related_populators(known, select, alias)  # type: ignore[call-arg]  # the stubs are a later Django's
 
     def make(row: Any) -> Any:
         made = known["model"].from_db(alias, names, row[start:end])

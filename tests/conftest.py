@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
+from django.core import serializers
 from django.core.cache import cache
 from django.db import connection, transaction
+from django.db.backends.base.creation import BaseDatabaseCreation
 from rest_framework.test import APIClient
 
 from accounts.models import Role
@@ -250,6 +253,19 @@ def django_db_modify_db_settings(
 def django_db_keepdb() -> bool:
     """Which is to say: there is one already. The file goes with its folder."""
     return bool(settings.DATABASE_IS_SQLITE)
+
+
+def put_back(creation: BaseDatabaseCreation, data: str) -> None:
+    """As Django does it, with one statement for each table instead of one for each row. Before the first test has emptied them they are all there."""
+    with transaction.atomic():
+        rows = serializers.deserialize("json", data)
+        for model, some in groupby(rows, key=lambda row: type(row.object)):
+            model._base_manager.bulk_create(
+                [row.object for row in some], ignore_conflicts=True
+            )
+
+
+BaseDatabaseCreation.deserialize_db_from_string = put_back
 
 
 @pytest.fixture

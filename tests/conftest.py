@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
@@ -168,8 +169,16 @@ LANES = (
         "tests/durability/test_idempotency.py",
         "tests/test_browser.py",
     },
+    {
+        "tests/accounts/test_sandbox.py",
+        "tests/agents/test_llm.py",
+        "tests/agents/test_runner.py",
+        "tests/craft/test_system.py",
+        "tests/workflows/test_nodes_ai.py",
+    },
 )
-"""The files that start processes, and so take the longest, in two halves: while one waits the other works."""
+"""The files that start processes, and so take the longest, in two halves: while one waits the other works. And those that import the clients of all
+models, which takes seconds in each process that does it."""
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -197,15 +206,17 @@ def pytest_collection_modifyitems(
 def in_lanes(items: list[pytest.Item]) -> list[pytest.Item]:
     """The longest first, so that they don't keep one worker busy when the others have nothing left. Each worker is given an equal share of the items, as they
     stand here, to begin with: a lane is the beginning of a share."""
-    first, second = (
-        [item for item in items if file_of(item) in files] for files in LANES
-    )
-    others = [
+    lanes = [[item for item in items if file_of(item) in files] for files in LANES]
+    others = deque(
         item for item in items if not any(file_of(item) in files for files in LANES)
-    ]
+    )
     share = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ahead = max(0, share - len(first))
-    return [*first, *others[:ahead], *second, *others[ahead:]]
+    arranged: list[pytest.Item] = []
+    for turn, lane in enumerate(lanes, start=1):
+        arranged += lane
+        while others and len(arranged) < share * turn:
+            arranged.append(others.popleft())
+    return [*arranged, *others]
 
 
 def file_of(item: pytest.Item) -> str:

@@ -38,6 +38,7 @@ from accounts.services.sandbox import sandbox_of
 from craft import egress, stamps
 from craft.api.limits import address_of, charge_together
 from craft.events import current_actor
+from craft.prepared import INTEGER, OTHER_TEXT, TEXT, PreparedObject
 
 PAGE_SESSION = "session_id"
 """Where a browser's session says which of the person's sessions it is."""
@@ -183,19 +184,30 @@ def by_token(text: str) -> Credentials:
             "This token is not valid, or has expired. Refresh it, or log in again."
         ) from None
     session_id = str(token.get("sid"))
-    found = Membership.objects.select_related("user", "company").filter(
-        user_id=token.get("sub"),
-        company_id=token.get("company"),
-        user__is_active=True,
-        user__sessions__pk=session_id,
-        user__sessions__ended_at=None,
+    membership = _signed_in.first(
+        str(token.get("sub")), int(token.get("company") or 0), session_id
     )
-    membership = found.first()
     if membership is None:
         raise AuthenticationFailed(
             "This token's session was ended, or its person is no longer in that company. Log in again."
         )
     return Credentials(membership, membership.levels, "token", session_id=session_id)
+
+
+_signed_in = PreparedObject(
+    lambda user_id, company_id, session_id: Membership.objects.select_related(
+        "user", "company"
+    ).filter(
+        user_id=user_id,
+        company_id=company_id,
+        user__is_active=True,
+        user__sessions__pk=session_id,
+        user__sessions__ended_at=None,
+    ),
+    TEXT,
+    INTEGER,
+    OTHER_TEXT,
+)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from billing.models import Plan, Subscription, SubscriptionStatus
 from craft.api.limits import Allowance, Window
 from craft.events import Event, changes_between, publish
 from craft.exceptions import NotFoundError
+from craft.prepared import INTEGER, PreparedObject
 
 TRIAL_PLAN = "agents-starter"
 _KEEP_SECONDS = 5.0
@@ -28,13 +29,20 @@ def get_allowance(company: Company) -> Allowance:
     kept = _allowances.get(payer)
     if kept and kept[0] > time.monotonic():
         return kept[1]
-    rows = Subscription.objects.for_company(payer)
-    subscription = rows.select_related("plan").first()
+    subscription = _subscription_of.first(payer)
     allowance = allowance_of(subscription.plan) if subscription else Allowance()
     if len(_allowances) > 10_000:
         _allowances.clear()
     _allowances[payer] = (time.monotonic() + _KEEP_SECONDS, allowance)
     return allowance
+
+
+_subscription_of = PreparedObject(
+    lambda company_id: Subscription.objects.for_company(company_id).select_related(
+        "plan"
+    ),
+    INTEGER,
+)
 
 
 def allowance_of(plan: Plan) -> Allowance:

@@ -4,13 +4,17 @@ in: that, and objects nobody needs, is what costs the time."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
+from django.db.models.query import get_related_populators
 
-INTEGER, TEXT = 7_000_000_000_000_000_000, "\x01"
+M = TypeVar("M", bound=Model)
+
+INTEGER, TEXT, OTHER_TEXT = 7_000_000_000_000_000_000, "\x01", "\x02"
 """Stand for the values while the SQL is made."""
 
 
@@ -44,3 +48,50 @@ def _leave_times(cursor: Any) -> None:
     from psycopg.types.string import TextLoader  # noqa: PLC0415  # it is there with PostgreSQL only
 
     cursor.adapters.register_loader("timestamptz", TextLoader)
+
+
+class PreparedObject(Generic[M]):
+    """The first object that `build(*standing)` finds, with those that it names in `select_related`, asked for by the values that come in their places."""
+
+    def __init__(
+        self, build: Callable[..., QuerySet[M, M]], *standing: int | str
+    ) -> None:
+        self._build = build
+        self._standing = standing
+
+    def first(self, *values: int | str) -> M | None:
+        compiler, statement, places, make = self._made
+        given: dict[Any, Any] = dict(zip(self._standing, values, strict=True))
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [given.get(place, place) for place in places])
+            found = cursor.fetchmany(1)
+        if not found:
+            return None
+        own = copy(compiler)
+        own.connection = connection  # another thread's stays with it
+        (row,) = own.results_iter([found])
+        return make(row)
+
+    @cached_property
+    def _made(self) -> tuple[Any, str, tuple[Any, ...], Callable[[Any], M]]:
+        queryset = self._build(*self._standing)
+        ordered = queryset if queryset.ordered else queryset.order_by("pk")
+        compiler: Any = ordered[:1].query.get_compiler(connection.alias)
+        statement, places = compiler.as_sql()
+        return compiler, statement, places, _maker(compiler)
+
+
+def _maker(compiler: Any) -> Callable[[Any], Any]:
+    """As Django's `ModelIterable` does it, which finds all this out anew for each query."""
+    known, select, alias = compiler.klass_info, compiler.select, connection.alias
+    start, end = known["select_fields"][0], known["select_fields"][-1] + 1
+    names = [column[0].target.attname for column in select[start:end]]
+    populators = get_related_populators(known, select, alias)  # type: ignore[call-arg]  # the stubs are a later Django's
+
+    def make(row: Any) -> Any:
+        made = known["model"].from_db(alias, names, row[start:end])
+        for populator in populators:
+            populator.populate(row, made)
+        return made
+
+    return make

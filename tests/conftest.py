@@ -2,11 +2,13 @@
 
 import gc
 import os
+import pickle
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from copy import deepcopy
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
+from django.core import serializers
 from django.core.cache import cache
 from django.db import connection, transaction
+from django.db.backends.base.creation import BaseDatabaseCreation
 from rest_framework.test import APIClient
 
 from accounts.models import Role
@@ -166,8 +170,16 @@ LANES = (
         "tests/durability/test_idempotency.py",
         "tests/test_browser.py",
     },
+    {
+        "tests/accounts/test_sandbox.py",
+        "tests/agents/test_llm.py",
+        "tests/agents/test_runner.py",
+        "tests/craft/test_system.py",
+        "tests/workflows/test_nodes_ai.py",
+    },
 )
-"""The files that start processes, and so take the longest, in two halves: while one waits the other works."""
+"""The files that start processes, and so take the longest, in two halves: while one waits the other works. And those that import the clients of all
+models, which takes seconds in each process that does it."""
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -178,8 +190,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_finish() -> None:
-    """Tens of thousands of objects that stay until the end are not looked through for garbage again and again."""
+    """Tens of thousands of objects that stay until the end are not looked through for garbage again and again, and there is memory enough to look rarely."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_collection_modifyitems(
@@ -194,15 +207,17 @@ def pytest_collection_modifyitems(
 def in_lanes(items: list[pytest.Item]) -> list[pytest.Item]:
     """The longest first, so that they don't keep one worker busy when the others have nothing left. Each worker is given an equal share of the items, as they
     stand here, to begin with: a lane is the beginning of a share."""
-    first, second = (
-        [item for item in items if file_of(item) in files] for files in LANES
-    )
-    others = [
+    lanes = [[item for item in items if file_of(item) in files] for files in LANES]
+    others = deque(
         item for item in items if not any(file_of(item) in files for files in LANES)
-    ]
+    )
     share = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ahead = max(0, share - len(first))
-    return [*first, *others[:ahead], *second, *others[ahead:]]
+    arranged: list[pytest.Item] = []
+    for turn, lane in enumerate(lanes, start=1):
+        arranged += lane
+        while others and len(arranged) < share * turn:
+            arranged.append(others.popleft())
+    return [*arranged, *others]
 
 
 def file_of(item: pytest.Item) -> str:
@@ -252,6 +267,19 @@ def django_db_keepdb() -> bool:
     return bool(settings.DATABASE_IS_SQLITE)
 
 
+def put_back(creation: BaseDatabaseCreation, data: str) -> None:
+    """As Django does it, with one statement for each table instead of one for each row. Before the first test has emptied them they are all there."""
+    with transaction.atomic():
+        rows = serializers.deserialize("json", data)
+        for model, some in groupby(rows, key=lambda row: type(row.object)):
+            model._base_manager.bulk_create(
+                [row.object for row in some], ignore_conflicts=True
+            )
+
+
+BaseDatabaseCreation.deserialize_db_from_string = put_back
+
+
 @pytest.fixture
 def transactional_db(
     django_db_serialized_rollback: None, transactional_db: None
@@ -283,7 +311,7 @@ def make_charlie() -> Person:
 
 class StandingCast:
     """The cast and the keys that they call with, made once for all tests of a file. Each test runs inside the transaction that they are written in, is
-    undone by itself, and is given its own copies."""
+    undone by itself, and is given its own copies (by way of `pickle`, which is several times as quick as `deepcopy`)."""
 
     def __init__(self) -> None:
         self.alice = make_alice()
@@ -293,6 +321,14 @@ class StandingCast:
         everybody = (self.alice, self.bob, self.vera, self.charlie)
         self.keys = {who.user.pk: make_key(who) for who in everybody}
         self.tokens = {who.user.pk: make_token(who) for who in everybody}
+        self._kept = {
+            name: pickle.dumps(getattr(self, name))
+            for name in ("alice", "bob", "vera", "charlie")
+        }
+
+    def copy_of(self, name: str) -> Person:
+        person: Person = pickle.loads(self._kept[name])  # noqa: S301  # our own
+        return person
 
 
 @pytest.fixture(scope="module")
@@ -319,22 +355,22 @@ def standing(request: pytest.FixtureRequest, db: None) -> StandingCast | None:
 
 @pytest.fixture
 def alice(standing: StandingCast | None) -> Person:
-    return deepcopy(standing.alice) if standing else make_alice()
+    return standing.copy_of("alice") if standing else make_alice()
 
 
 @pytest.fixture
 def bob(standing: StandingCast | None, alice: Person) -> Person:
-    return deepcopy(standing.bob) if standing else make_bob(alice)
+    return standing.copy_of("bob") if standing else make_bob(alice)
 
 
 @pytest.fixture
 def vera(standing: StandingCast | None, alice: Person) -> Person:
-    return deepcopy(standing.vera) if standing else make_vera(alice)
+    return standing.copy_of("vera") if standing else make_vera(alice)
 
 
 @pytest.fixture
 def charlie(standing: StandingCast | None) -> Person:
-    return deepcopy(standing.charlie) if standing else make_charlie()
+    return standing.copy_of("charlie") if standing else make_charlie()
 
 
 @pytest.fixture

@@ -61,7 +61,10 @@ def test_the_committed_documents_are_up_to_date(capsys):
     call_command("openapi", check=True)
 
 
-def test_a_stale_document_fails_the_check_and_says_what_to_do(monkeypatch, tmp_path):
+def test_a_stale_document_fails_the_check_and_says_what_to_do(
+    documents, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(openapi_command, "build_document", documents.__getitem__)
     monkeypatch.setattr(
         openapi_command, "document_path", lambda name: tmp_path / f"{name}.json"
     )

@@ -4,7 +4,6 @@ A cell sends an id that is the caller's own, another company's, or nobody's. Wha
 else; what is another's is told apart from what never was by nothing, and stays as it is.
 """
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from tests.test_api_contract import (
     Client,
     caller,
     document,
+    once,
     workflow_with_tests,
 )
 from workflows.nodes import NODES
@@ -375,20 +375,7 @@ def test_the_matrix_has_this_many_cells(capsys):
     assert len(cells()) > 2_000
 
 
-def at_one_base_path() -> list[Call]:
-    """Both lead to the same code (`test_both_base_paths_serve_the_same_calls`): `make test` asks it for each call at one of them, in turn."""
-    by_code: dict[Any, list[Call]] = {}
-    for call in CALLS:
-        route = call.template.removeprefix("/api").removeprefix("/v1")
-        by_code.setdefault((route, call.method), []).append(call)
-    return [calls[turn % len(calls)] for turn, calls in enumerate(by_code.values())]
-
-
-@pytest.mark.parametrize(
-    "call",
-    at_one_base_path() if "CRAFT_TEST_SPLIT" in os.environ else CALLS,
-    ids=str,
-)
+@once(CALLS)
 def test_each_reaches_what_is_theirs_and_nothing_else(call, alice, charlie):
     cast = Cast(alice, charlie)
     for place in places_of(call):

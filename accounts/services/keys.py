@@ -21,6 +21,7 @@ from accounts import events
 from accounts.models import ApiKey, KeyMode, Membership
 from craft.events import Event, publish
 from craft.exceptions import DomainError, InvalidError
+from craft.prepared import TEXT, PreparedObject
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 KEY_PREFIXES = ("cv_live_", "cv_test_", "ak_live_", "ak_test_")
@@ -260,14 +261,19 @@ def digest_of_key(text: str) -> str:
 
 def find_by_digest(digest: str) -> ApiKey | None:
     """One query: the key with its person, company and sandbox, unless the person is inactive. Whether it still opens with this secret is the caller's to ask."""
-    return (
+    return _with_digest.first(digest)
+
+
+_with_digest = PreparedObject(
+    lambda digest: (
         ApiKey.unscoped.select_related(
             "membership__user", "membership__company__sandbox"
         )
         .filter(Q(digest=digest) | Q(previous_digest=digest))
         .filter(membership__user__is_active=True)
-        .first()
-    )
+    ),
+    TEXT,
+)
 
 
 def write_uses(uses: Mapping[str, str]) -> None:

@@ -16,17 +16,16 @@ from threading import local
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
-from django.utils.module_loading import import_string
 from rest_framework.test import APIClient
 
 from craft.api import idempotency
+from datasources import services as datasources
 
 
 def main() -> None:
     """Answers each line, a list of orders for processes at the same time, with one: a list of `[exit code, answers]`."""
     import_module(settings.ROOT_URLCONF)  # what every call needs is loaded once
-    for dotted in settings.CRAFT_WARM_UPS:
-        import_string(dotted)()
+    datasources.warm_up()
     for line in sys.stdin:
         connections.close_all()  # a connection must not be shared by a fork
         begun = [begin(orders) for orders in json.loads(line)]

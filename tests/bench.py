@@ -107,7 +107,9 @@ READS = f"GET /v1/executions/{{id}}, {CLIENTS} clients: per second"
 PAGE = "floor: GET /healthz per second"
 COMMITS = "floor: bare commits per second"
 TASK = "floor: bare Celery tasks, sent and done, per second"
-COMPLETED = f"{EXECUTIONS:,} async, three pure nodes, {STARTERS} clients: completed per second"
+COMPLETED = (
+    f"{EXECUTIONS:,} async, three pure nodes, {STARTERS} clients: completed per second"
+)
 FAST = (
     f"craftai-1-fast, batches of 1,000, {BATCH_CLIENTS} clients: completed per second"
 )

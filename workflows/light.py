@@ -123,7 +123,8 @@ def _build(caller: Credentials, workflow: Workflow, **fields: Any) -> Execution:
 
 def _start(starts: Sequence[Start]) -> None:
     """What takes less than handing it to a worker is run; each is answered once it is kept."""
-    quick, others = [], []
+    quick: list[Start] = []
+    others: list[Start] = []
     for start in starts:
         (quick if is_quick(start[1]) else others).append(start)
     if quick:

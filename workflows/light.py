@@ -22,7 +22,7 @@ from craft.encoding import to_json, utc_text
 from craft.prepared import PreparedQuery
 from workflows.engine import journal, lines, payloads
 from workflows.engine.graph import GraphError
-from workflows.engine.journal import Write, storable
+from workflows.engine.journal import Write
 from workflows.engine.quick import is_quick
 from workflows.models import MOST_STEPS, Execution, Step, Workflow, workflow_subject
 from workflows.serializers.bodies import EXECUTION_HEADER, request_told
@@ -173,7 +173,7 @@ def _finished(write: Write) -> Any:
     known = {name: getattr(execution, name) for name in SHOWN_OF_EXECUTION}
     for values in (known, *steps):
         for name in PASSED_ON & values.keys():
-            values[name] = Fragment(to_json(storable(values[name])))
+            values[name] = Fragment(journal.text_of(values[name]))
     text = to_json(_execution(known, execution.version.number, steps))
     if len(text) > payloads.LIMIT:  # something may stand apart
         return FinishedSerializer(execution).data

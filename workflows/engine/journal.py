@@ -524,6 +524,11 @@ def kept(value: Any) -> Any:
     return _stored(value)[0] if value else value
 
 
+def text_of(value: Any) -> bytes:
+    """The JSON that is kept of it."""
+    return _stored(value)[1].text
+
+
 def _stored(value: Any) -> tuple[Any, rows.Encoded]:
     """What is kept of it, and how it is written. To look into the text is much quicker than to walk through the value."""
     with suppress(UnicodeEncodeError):  # of lone surrogates

@@ -7,32 +7,28 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core import serializers
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.backends.base.creation import BaseDatabaseCreation
+from pytest_django.plugin import blocking_manager_key
 from rest_framework.test import APIClient
 
 from accounts.models import Role
 from billing import services as billing
-from billing.models import Plan
 from craft.api import light, limits
 from tests import stores
 from tests.factories import Person, make_key, make_person, make_token
 from tests.lane import LaneClient
 from workflows.engine import quick
 from workflows.services import watching
-
-plans = import_module("billing.migrations.0002_plans")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -287,6 +283,23 @@ def transactional_db(
     """All tests with real transactions put back what the migrations wrote, in one way: two ways get in each other's."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test with real transactions ends by emptying every table. Those that come after it need not each make for themselves what the migrations had put
+    there."""
+    done = yield
+    if has_real_transactions(item):
+        with item.config.stash[blocking_manager_key].unblock():
+            put_back(connection.creation, connection._test_serialized_contents)
+    return done
+
+
+def has_real_transactions(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("django_db")
+    is_marked = marker is not None and marker.kwargs.get("transaction", False)
+    return is_marked or "transactional_db" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
 def httpserver_listen_address() -> tuple[str, int]:
     """By its number, which is also what `OUTBOUND_ALLOW` names; the kernel picks the port."""
@@ -340,7 +353,6 @@ def standing_cast(
         yield None  # pytest-django has made no database
         return
     with django_db_blocker.unblock(), transaction.atomic():
-        add_plans()
         yield StandingCast()
         transaction.set_rollback(True)
 
@@ -422,16 +434,3 @@ def eager(settings: Any) -> None:
     """What takes less than handing it to a worker is run where it is started, as it is outside the tests."""
     settings.CRAFT_EAGER_STARTS = True
     quick._left_to_workers.clear()
-
-
-@pytest.fixture(autouse=True)
-def _plans(request) -> None:
-    """A test with real transactions ends by emptying every table, also of what the migrations put there."""
-    if uses_rows(request.node):
-        request.getfixturevalue("_django_db_helper")
-        add_plans()
-
-
-def add_plans() -> None:
-    if not Plan.objects.exists():
-        plans.add_plans(apps, None)

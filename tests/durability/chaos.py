@@ -203,18 +203,20 @@ class Customers:
 
 @dataclass
 class Witness:
-    """Remembers which effects stood in the rows as finished, and when it looked."""
+    """Remembers which effects stood in the rows as finished, and when it knew."""
 
     rig: Installation
     seen: dict[str, float] = field(default_factory=dict)
     _last: int = 0
 
     def look(self) -> None:
-        at = time.monotonic()
         with contextlib.suppress(*TROUBLES):
             rows = self.rig.rows(
                 "SELECT execution_id, node_id, iteration FROM workflows_step WHERE type = 'http' AND status = 'completed'"
             )
+            at = (
+                time.monotonic()
+            )  # before this, calls may have been made and finished while it asked
             for execution, node, iteration in rows:
                 self.seen.setdefault(f"{execution}:{node}:{iteration}", at)
 
@@ -365,7 +367,7 @@ class Chaos:
         for call in self.outside.calls:
             finished = self.witness.seen.get(call.key)
             assert finished is None or call.at <= finished, (
-                f"finished, and repeated: {call}"
+                f"seen as finished at {finished}, and repeated: {[each for each in self.outside.calls if each.key == call.key]}"
             )
         self._repeated = sum(number - 1 for number in calls.values())
         left = self.rig.rows(

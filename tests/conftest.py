@@ -433,4 +433,4 @@ def _nothing_left_behind() -> Iterator[None]:
 def eager(settings: Any) -> None:
     """What takes less than handing it to a worker is run where it is started, as it is outside the tests."""
     settings.CRAFT_EAGER_STARTS = True
-    quick._left_to_workers.clear()
+    quick._slow.clear()

@@ -17,12 +17,14 @@ from workflows.models import Execution
 
 MOST_NODES = 20
 MOST_SECONDS = 0.005
-"""Of processor. What took longer is left to workers for a while: it would hold up others who only want to hand something in."""
+"""Of processor. What takes longer twice in a row is left to workers for a while: it would hold up others who only want to hand something in. Once is nothing:
+it may have been the collection of others' garbage."""
 WHILE_SECONDS = 60.0
 MOST_REMEMBERED = 1_000
+TWICE = 2
 
-_left_to_workers: dict[int, float] = {}
-"""Until when, by the version."""
+_slow: dict[int, tuple[int, float]] = {}
+"""How often in a row, and until when that counts, by the version."""
 
 
 def is_quick(execution: Execution) -> bool:
@@ -31,9 +33,14 @@ def is_quick(execution: Execution) -> bool:
         settings.CRAFT_EAGER_STARTS
         and execution.concurrency_key is None
         and execution.rerun_of_id is None
-        and _left_to_workers.get(execution.version_id, 0.0) < time.monotonic()
+        and not _is_slow(execution.version_id)
         and _is_small(execution)
     )
+
+
+def _is_slow(version_id: int) -> bool:
+    times, until = _slow.get(version_id, (0, 0.0))
+    return times >= TWICE and time.monotonic() < until
 
 
 def _is_small(execution: Execution) -> bool:
@@ -56,7 +63,11 @@ def watched(version_id: int) -> Iterator[None]:
     """Around a run: what takes too long is remembered."""
     began = time.thread_time()
     yield
-    if time.thread_time() - began > MOST_SECONDS:
-        if len(_left_to_workers) >= MOST_REMEMBERED:
-            _left_to_workers.clear()
-        _left_to_workers[version_id] = time.monotonic() + WHILE_SECONDS
+    if time.thread_time() - began <= MOST_SECONDS:
+        _slow.pop(version_id, None)
+        return
+    if len(_slow) >= MOST_REMEMBERED:
+        _slow.clear()
+    times, until = _slow.get(version_id, (0, 0.0))
+    now = time.monotonic()
+    _slow[version_id] = (times + 1 if now < until else 1), now + WHILE_SECONDS

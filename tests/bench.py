@@ -161,9 +161,9 @@ class Figures:
 
     def table(self, title: str) -> Table:
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-        table.add_column("", no_wrap=True)
-        table.add_column("median", justify="right", style="bold")
-        table.add_column("rounds", style="dim")
+        table.add_column("")
+        table.add_column("median", justify="right", style="bold", no_wrap=True)
+        table.add_column("rounds", style="dim", no_wrap=True)
         for name, values in self._values.items():
             rounds = "  ".join(map(shown, values)) if len(values) > 1 else ""
             table.add_row(name, shown(median(values)), rounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from orjson import Fragment
 
 from accounts.authentication import Credentials, admit_together
 from craft import rows
-from craft.api.envelopes import Page, Resource, dialect_of
+from craft.api.envelopes import Dialect, Page, Resource, dialect_of
 from craft.api.light import Answer, Call, LightCall, NotPlainError
 from craft.api.pagination import DEFAULT_LIMIT, cursor_after
 from craft.encoding import to_json, utc_text
@@ -277,20 +277,37 @@ _steps = PreparedQuery(
 
 
 def list_workflows(calls: Sequence[Call]) -> None:
-    with admit_together([call.request for call in calls], level="read") as callers:
-        for call, caller in zip(calls, callers, strict=True):
-            if caller:
-                page = _page_of(caller.company.pk)
-                told = dialect_of(call.request).many(WORKFLOW, page)
-                call.answer = Answer(200, told)
+    _look(
+        calls,
+        find=lambda company_id, _: _page_of(company_id),
+        tell=lambda dialect, page: dialect.many(WORKFLOW, page),
+    )
 
 
 def read_execution(calls: Sequence[Call]) -> None:
+    _look(calls, find=_find, tell=lambda dialect, found: dialect.one(EXECUTION, found))
+
+
+def _look(
+    calls: Sequence[Call],
+    *,
+    find: Callable[[int, str], Any],
+    tell: Callable[[Dialect, Any], Any],
+) -> None:
+    """Calls that came together and ask the same of the same company are told the same: all of them were there before it was looked for."""
+    told: dict[tuple[int, str, Dialect], Fragment | None] = {}
     with admit_together([call.request for call in calls], level="read") as callers:
         for call, caller in zip(calls, callers, strict=True):
-            if caller and (found := _find(caller.company.pk, call.found[1])):
-                told = dialect_of(call.request).one(EXECUTION, found)
-                call.answer = Answer(200, told)
+            if caller is None:
+                continue
+            wanted = call.found[1] if call.found.re.groups else ""
+            dialect = dialect_of(call.request)
+            key = caller.company.pk, wanted, dialect
+            if key not in told:
+                found = find(caller.company.pk, wanted)
+                told[key] = found and Fragment(to_json(tell(dialect, found)))
+            if body := told[key]:
+                call.answer = Answer(200, body)
 
 
 def _page_of(company_id: int) -> Page:

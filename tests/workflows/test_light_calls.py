@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 from django.db import OperationalError, connection
 
+from craft.api.light import _plain_call
+from craft.encoding import to_json
 from tests.factories import make_key, make_person, make_workflow
 from tests.lane import LaneClient
 from workflows import light
@@ -358,6 +360,55 @@ def test_looks_cost_few_queries(ways, alice, django_assert_num_queries):
 # --- Together ---
 
 
+def test_who_looks_together_is_told_what_is_theirs(
+    alice, charlie, django_assert_num_queries
+):
+    """The same is looked for once; nobody is given another's."""
+    mine, theirs = executed(alice), executed(charlie)
+    keys = {who.company.pk: make_key(who) for who in (alice, charlie)}
+    asked = [
+        (person, base, execution)
+        for person in (alice, charlie, alice)
+        for base in BASES[:2]
+        for execution in (mine, theirs)
+    ]
+    alone = [
+        client(keys[person.company.pk]).get(f"{base}/executions/{execution.pk}")
+        for person, base, execution in asked
+    ]
+    calls = [
+        light_call(
+            client(keys[person.company.pk]),
+            f"{base}/executions/{execution.pk}",
+            light.READ,
+        )
+        for person, base, execution in asked
+    ]
+    with django_assert_num_queries(2 * 2 * 2 + 2 * 2):  # found, with steps; not found
+        light.read_execution(calls)
+    for call, (person, _, execution), answer in zip(calls, asked, alone, strict=True):
+        is_own = execution.company_id == person.company.pk
+        assert (call.answer is not None) == is_own == (answer.status_code == 200)
+        if is_own:
+            assert json.loads(to_json(call.answer.data)) == exactly(answer)
+
+
+def test_who_lists_together_is_told_what_is_theirs(alice, charlie):
+    make_workflow(alice, **GRAPH)
+    keys = [make_key(alice), make_key(charlie), make_key(alice)]
+    alone = [client(key).get("/v1/workflows") for key in keys]
+    calls = [light_call(client(key), "/v1/workflows", light.LIST) for key in keys]
+    light.list_workflows(calls)
+    told = [json.loads(to_json(call.answer.data)) for call in calls]
+    assert told == [exactly(answer) for answer in alone]
+    assert told[0] == told[2] != told[1]
+
+
+def light_call(customer, path, kind):
+    environ = environ_of(customer, path, None, method="get")
+    return _plain_call(environ, kind.path.fullmatch(path))
+
+
 @pytest.mark.usefixtures("starts")
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_calls_that_come_together_are_each_answered_once(alice, settings):
@@ -388,7 +439,7 @@ def test_calls_that_come_together_are_each_answered_once(alice, settings):
     assert kept == [n for n, answer in enumerate(answers) if answer is not None]
 
 
-def environ_of(customer, path, body):
+def environ_of(customer, path, body, method="post"):
     found = {}
 
     def keep(environ):
@@ -397,7 +448,7 @@ def environ_of(customer, path, body):
 
     handler, customer.handler = customer.handler, keep
     with pytest.raises(StopAsyncIteration):
-        customer.post(path, body, format="json")
+        getattr(customer, method)(path, body, format="json")
     customer.handler = handler
     return found
 

@@ -284,11 +284,13 @@ def transactional_db(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Iterator[None]:
     """A test with real transactions ends by emptying every table. Those that come after it need not each make for themselves what the migrations had put
-    there."""
+    there. After the last the tests' database is gone, and the connection is no longer theirs."""
     done = yield
-    if has_real_transactions(item):
+    if nextitem is not None and has_real_transactions(item):
         with item.config.stash[blocking_manager_key].unblock():
             put_back(connection.creation, connection._test_serialized_contents)
     return done

@@ -21,9 +21,8 @@ from craft.api.pagination import DEFAULT_LIMIT, cursor_after
 from craft.encoding import to_json, utc_text
 from craft.prepared import PreparedQuery
 from workflows.engine import journal, lines, payloads
-from workflows.engine.graph import GraphError
 from workflows.engine.journal import Write
-from workflows.engine.quick import is_quick
+from workflows.engine.quick import instant_graph, is_quick
 from workflows.models import MOST_STEPS, Execution, Step, Workflow, workflow_subject
 from workflows.serializers.bodies import EXECUTION_HEADER, request_told
 from workflows.serializers.executions import FinishedSerializer, UsageSerializer
@@ -107,12 +106,7 @@ def _asked(call: Call) -> tuple[Any, bool]:
 
 def _is_instant(workflow: Workflow) -> bool:
     version = workflow.live_version
-    if version is None or len(version.nodes) > MOST_NODES:
-        return False
-    try:
-        return journal.graph_of(version).is_instant
-    except GraphError:
-        return False
+    return version is not None and bool(instant_graph(version, most_nodes=MOST_NODES))
 
 
 def _build(caller: Credentials, workflow: Workflow, **fields: Any) -> Execution:

@@ -214,9 +214,8 @@ class Witness:
             rows = self.rig.rows(
                 "SELECT execution_id, node_id, iteration FROM workflows_step WHERE type = 'http' AND status = 'completed'"
             )
-            at = (
-                time.monotonic()
-            )  # before this, calls may have been made and finished while it asked
+            # Not before it asked: calls may have been made, and finished, meanwhile.
+            at = time.monotonic()
             for execution, node, iteration in rows:
                 self.seen.setdefault(f"{execution}:{node}:{iteration}", at)
 

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from workflows.engine import journal
 from workflows.engine.graph import Graph, GraphError
-from workflows.models import Execution
+from workflows.models import Execution, WorkflowVersion
 
 MOST_NODES = 20
 MOST_SECONDS = 0.005
@@ -44,14 +44,19 @@ def _is_slow(version_id: int) -> bool:
 
 
 def _is_small(execution: Execution) -> bool:
-    version = execution.version
-    if len(version.nodes) > MOST_NODES:
-        return False
+    graph = instant_graph(execution.version, most_nodes=MOST_NODES)
+    return graph is not None and not _repeats(graph)
+
+
+def instant_graph(version: WorkflowVersion, *, most_nodes: int) -> Graph | None:
+    """Where it has no more nodes, and can be run to its end at once."""
+    if len(version.nodes) > most_nodes:
+        return None
     try:
         graph = journal.graph_of(version)
     except GraphError:  # told where it is run
-        return False
-    return graph.is_instant and not _repeats(graph)
+        return None
+    return graph if graph.is_instant else None
 
 
 def _repeats(graph: Graph) -> bool:

@@ -30,7 +30,7 @@ from craft.wsgi import application
 
 logger = logging.getLogger("craft.server")
 
-THREADS = 16
+THREADS = 32
 STOP_SECONDS = 8  # from the signal until what has not stopped is killed
 DRAIN_SECONDS = 6
 RESTART_SECONDS = 0.5
@@ -107,6 +107,7 @@ def load(
     _await_handlers()
     _keep_main_thread_listening()
     leave_with(supervisor)
+    application.gather()
 
     def follow() -> None:
         while not answers(host, port):

@@ -6,14 +6,15 @@ web and a Celery worker. Every figure is the median of five rounds. The customer
 
 import os
 import re
+import selectors
 import socket
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -201,32 +202,75 @@ def resident(pid: int) -> float:
         return 0.0
 
 
-class Wire:
-    """A customer who costs next to nothing: one connection, one request in bytes, sent again and again."""
+@dataclass(eq=False)
+class Customer:
+    """Who costs next to nothing: one connection, one request in bytes, sent again and again."""
 
-    def __init__(self, rig: Installation, method: str, path: str, body: bytes) -> None:
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {rig._key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        self._request = head.encode() + body
-        self._socket = socket.create_connection(("127.0.0.1", rig.port), timeout=30)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    socket: socket.socket
+    request: bytes
+    status: int
+    sent_at: float = 0.0
+    left: int = 0
+    """Of the answer, in bytes; 0 before its head has come."""
 
-    def __enter__(self) -> "Wire":
-        return self
+    def send(self) -> None:
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(self.request)
 
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
+    def has_all(self) -> bool:
+        """Whether with what is there now the answer is whole."""
+        came = self.socket.recv(262_144)
+        if not self.left:
+            assert came.startswith(b"HTTP/1.1 %d" % self.status), came[:500]
+            head, _, came = came.partition(b"\r\n\r\n")
+            self.left = int(LENGTH.search(head)[1])
+        self.left -= len(came)
+        return not self.left
 
-    def send(self, expected: int) -> None:
-        self._socket.sendall(self._request)
-        answer = self._socket.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 %d" % expected), answer[:500]
-        head, _, body = answer.partition(b"\r\n\r\n")
-        left = int(LENGTH.search(head)[1]) - len(body)
-        while left > 0:
-            left -= len(self._socket.recv(65_536))
+
+def ask(
+    rig: Installation,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    clients: int,
+    status: int = 200,
+    number: int | None = None,
+    seconds: float = 600.0,
+) -> list[float]:
+    """Send so many requests from so many customers, or as many as they can in that time. How long each took, in milliseconds."""
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {rig._key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    spans: list[float] = []
+    deadline = time.monotonic() + seconds
+    unsent = sys.maxsize if number is None else number
+    with ExitStack() as held:
+        selector = held.enter_context(selectors.DefaultSelector())
+        for _ in range(clients):
+            link = socket.create_connection(("127.0.0.1", rig.port), timeout=30)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            held.enter_context(link)
+            customer = Customer(link, head.encode() + body, status)
+            selector.register(link, selectors.EVENT_READ, customer)
+            customer.send()
+            unsent -= 1
+        busy = clients
+        while busy:
+            ready = selector.select(timeout=30)
+            assert ready, "nobody was answered for half a minute"
+            for key, _ in ready:
+                if not key.data.has_all():
+                    continue
+                spans.append((time.perf_counter() - key.data.sent_at) * 1000)
+                if unsent and time.monotonic() < deadline:
+                    key.data.send()
+                    unsent -= 1
+                else:
+                    busy -= 1
+    return spans
 
 
 class Bench:
@@ -291,34 +335,17 @@ class Bench:
         self.figures.note(PAGE, self._rate("/healthz"))
 
     def _rate(self, path: str) -> float:
-        deadline = time.monotonic() + LIST_SECONDS
-
-        def ask(_: int) -> int:
-            count = 0
-            with Wire(self.rig, "GET", path, b"") as wire:
-                while time.monotonic() < deadline:
-                    wire.send(200)
-                    count += 1
-            return count
-
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            return sum(pool.map(ask, range(CLIENTS))) / LIST_SECONDS
+        spans = ask(self.rig, "GET", path, clients=CLIENTS, seconds=LIST_SECONDS)
+        return len(spans) / LIST_SECONDS
 
     def batches(self, workflow: str) -> None:
         """What is answered is over, and stored."""
         before = self._completed()
         inputs = ",".join('{"net": 5}' for _ in range(1_000))
         body = f'{{"inputs": [{inputs}]}}'.encode()
-
-        def ask(_: int) -> None:
-            path = f"/v1/workflows/{workflow}/execute/batch"
-            with Wire(self.rig, "POST", path, body) as wire:
-                for _ in range(BATCHES // BATCH_CLIENTS):
-                    wire.send(200)
-
+        path = f"/v1/workflows/{workflow}/execute/batch"
         began = time.monotonic()
-        with ThreadPoolExecutor(BATCH_CLIENTS) as pool:
-            list(pool.map(ask, range(BATCH_CLIENTS)))
+        ask(self.rig, "POST", path, body, clients=BATCH_CLIENTS, number=BATCHES)
         took = time.monotonic() - began
         assert self._completed() == before + 1_000 * BATCHES
         self.figures.note(FAST, 1_000 * BATCHES / took)
@@ -335,39 +362,22 @@ class Bench:
                 self.figures.note(name, float(value))
 
     def sync(self, workflow: str, clients: int) -> None:
-        calls = SYNC_CALLS // CLIENTS * (4 if clients == 1 else 1)
-        wanted = self._completed() + clients * calls
+        number = SYNC_CALLS // (4 if clients == 1 else 1)
+        wanted = self._completed() + number
         path = f"/api/v1/workflows/{workflow}/execute"
-
-        def ask(_: int) -> list[float]:
-            spans = []
-            with Wire(self.rig, "POST", path, b'{"input": {"net": 5}}') as wire:
-                for _ in range(calls):
-                    began = time.perf_counter()
-                    wire.send(200)
-                    spans.append((time.perf_counter() - began) * 1000)
-            return spans
-
-        with ThreadPoolExecutor(clients) as pool:
-            found = list(pool.map(ask, range(clients)))
+        body = b'{"input": {"net": 5}}'
+        spans = ask(self.rig, "POST", path, body, clients=clients, number=number)
         assert self._completed() == wanted
-        steps = quantiles([span for spans in found for span in spans], n=20)
+        steps = quantiles(spans, n=20)
         name = f"sync, four pure nodes, {clients} at once"
         self.figures.note(f"{name}: p50 ms", steps[9])
         self.figures.note(f"{name}: p95 ms", steps[18])
 
     def executions(self, workflow: str) -> None:
         wanted = self._completed() + EXECUTIONS
-
-        def ask(_: int) -> None:
-            path = f"/v1/workflows/{workflow}/trigger"
-            with Wire(self.rig, "POST", path, b'{"net": 5}') as wire:
-                for _ in range(EXECUTIONS // STARTERS):
-                    wire.send(202)
-
+        path, body = f"/v1/workflows/{workflow}/trigger", b'{"net": 5}'
         began = time.monotonic()
-        with ThreadPoolExecutor(STARTERS) as pool:
-            list(pool.map(ask, range(STARTERS)))
+        ask(self.rig, "POST", path, body, clients=STARTERS, status=202, number=EXECUTIONS)  # fmt: skip
         accepted = time.monotonic() - began
         until(
             lambda: self._completed() >= wanted,

@@ -3,8 +3,8 @@
 A light call answers what is plain: a known key, a body that is right, a row that is there. Everything else it leaves to the view at the same address: so no
 refusal and no rule is written twice, and what a light call does not know it can't do wrong.
 
-Calls that arrive while others are being answered are answered together by the next thread that is free to: they share a look at the stamps, a count against
-the limit, a commit. A lone caller waits for nobody.
+Calls that arrive while others are being answered are answered together: they share a look at the stamps, a count against the limit, a commit, and the
+processor's caches, which is half of what each would cost alone. A lone caller waits for nobody.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from craft.middleware import REQUEST_ID_HEADER
 
 LARGEST_BODY = 100_000
 """Of bytes: what is larger costs so much anyway that it may go the long way."""
-GATHER_SECONDS = 0.002
-"""Who were answered together mostly come back together: the first of them waits so long for the others."""
+GATHER_SECONDS = 0.006
+"""Who were answered together mostly come back together: they wait so long for the last of them."""
 IDLE_SECONDS = 1.0
 """A connection to the database that was not used for so long may have ended, and is looked at first."""
 MOST_PASSAGES = 200
@@ -92,6 +92,12 @@ class LightLane:
         for dotted in settings.CRAFT_LIGHT_CALLS:
             light: LightCall = import_string(dotted)
             self._groups.setdefault(light.method, []).append((light, Group(light)))
+
+    def gather(self) -> None:
+        """From now on, in this process, answer calls together that come at the same time."""
+        for groups in self._groups.values():
+            for _, group in groups:
+                group.begin()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -173,52 +179,61 @@ def _told(
 # --- Together ---
 
 
-@dataclass(eq=False)
-class _Batch:
-    expected: int = 1
-    calls: list[Call] = field(default_factory=list)
-    is_full: threading.Event = field(default_factory=threading.Event)
-    is_over: threading.Event = field(default_factory=threading.Event)
-
-
 class Group:
-    """Gathers the calls of one kind."""
+    """The calls of one kind. Once it gathers, a thread of its own answers them; before that each is answered where it is made."""
 
     def __init__(self, light: LightCall) -> None:
         self._light = light
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
-        self._batch = _Batch()
+        self._has_some = threading.Event()
+        self._has_all = threading.Event()
+        self._waiting: list[tuple[Call, threading.Lock]] = []
+        self._expected = 1
+        self._gathers = False
+
+    def begin(self) -> None:
+        self._gathers = True
+        threading.Thread(target=self._serve, name="light", daemon=True).start()
 
     def answer(self, call: Call) -> Answer | None:
+        if not self._gathers:
+            self._answer([call])
+            return call.answer
+        turn = threading.Lock()  # an Event costs several of these
+        turn.acquire()  # released by the thread that answers
         with self._lock:
-            batch = self._batch
-            batch.calls.append(call)
-            leads = len(batch.calls) == 1
-            if len(batch.calls) == batch.expected:
-                batch.is_full.set()
-        if leads:
-            self._lead(batch)
-        else:
-            batch.is_over.wait()
+            self._waiting.append((call, turn))
+            if len(self._waiting) == 1:
+                self._has_some.set()
+            if len(self._waiting) >= self._expected:
+                self._has_all.set()
+        turn.acquire()
         return call.answer
 
-    def _lead(self, batch: _Batch) -> None:
-        with self._turn:
-            batch.is_full.wait(GATHER_SECONDS)
+    def _serve(self) -> None:
+        while True:
+            self._has_some.wait()
+            self._has_all.wait(GATHER_SECONDS)
             with self._lock:
-                # who comes now is in the next one
-                self._batch = _Batch(expected=len(batch.calls))
-            try:
-                _look_after_connection()
-                with acting(Actor()):  # what they do is theirs together
-                    self._light.answer(batch.calls)
-            except Exception as error:
-                note_unexpected(error)
-                for call in batch.calls:
-                    call.answer = call.answer or failed(call.request, error)
-            finally:
-                batch.is_over.set()
+                taken, self._waiting = self._waiting, []
+                self._has_some.clear()
+                self._has_all.clear()
+            self._answer([call for call, _ in taken])
+            with self._lock:
+                # who is told now comes back to those who came meanwhile
+                self._expected = len(taken) + len(self._waiting)
+            for _, turn in taken:
+                turn.release()
+
+    def _answer(self, calls: Sequence[Call]) -> None:
+        try:
+            _look_after_connection()
+            with acting(Actor()):  # what they do is theirs together
+                self._light.answer(calls)
+        except Exception as error:
+            note_unexpected(error)
+            for call in calls:
+                call.answer = call.answer or failed(call.request, error)
 
 
 def failed(request: HttpRequest, error: Exception) -> Answer:

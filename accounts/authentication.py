@@ -5,7 +5,7 @@ Whichever it is, `request.user` is the person, `request.company` theirs, and `re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -36,7 +36,12 @@ from accounts.services.recognition import (
 )
 from accounts.services.sandbox import sandbox_of
 from craft import egress, stamps
-from craft.api.limits import address_of, charge_together
+from craft.api.limits import (
+    address_in,
+    address_of,
+    behind_proxy,
+    charge_together,
+)
 from craft.events import current_actor
 from craft.prepared import INTEGER, OTHER_TEXT, TEXT, PreparedObject
 
@@ -212,40 +217,44 @@ _signed_in = PreparedObject(
 
 @contextmanager
 def admit_together(
-    requests: Sequence[HttpRequest], *, level: str, subjects: Iterable[str] = ()
+    metas: Sequence[dict[str, Any]], *, level: str, subjects: Iterable[str] = ()
 ) -> Iterator[list[Credentials | None]]:
-    """For light calls: of each, whoever shows a live API key that opens, may do this, and is within the limits. None for all others, of whom the view makes
+    """For light calls, whose METAs these are: of each, whoever shows a live API key that opens, may do this, and is within the limits. None for all others, of whom the view makes
     something, or nothing. For reading only: all threads are given the same objects.
 
     Within it the stamps of these subjects have been looked at, too.
     """
-    shown = [(_live_secret(request), address_of(request)) for request in requests]
+    is_behind = behind_proxy()
+    shown = [
+        (_live_secret(meta), address_in(meta, is_behind_proxy=is_behind))
+        for meta in metas
+    ]
     secrets = {secret for secret, _ in shown if secret}
     with stamps.glance({*subjects_of(secrets), *subjects}):
         known = {
             (secret, address): _live_holder(secret, address, level) if secret else None
             for secret, address in set(shown)
         }
-        holders = [known[each] for each in shown]
+        companies = {each: holder.company for each, holder in known.items() if holder}
+        calls: dict[int, list[dict[str, Any]]] = {
+            company.id: [] for company in companies.values()
+        }
+        for each, meta in zip(shown, metas, strict=True):
+            if each in companies:
+                calls[companies[each].id].append(meta)
         let_in = {
-            company.pk: charge_together(
-                [
-                    request
-                    for request, holder in zip(requests, holders, strict=True)
-                    if holder and holder.company == company
-                ],
-                company,
-            )
-            for company in {holder.company for holder in holders if holder}
+            company.id
+            for company in {each.id: each for each in companies.values()}.values()
+            if charge_together(calls[company.id], company)
         }
         yield [
-            holder if holder and let_in[holder.company.pk] else None
-            for holder in holders
+            known[each] if each in companies and companies[each].id in let_in else None
+            for each in shown
         ]
 
 
-def _live_secret(request: HttpRequest) -> str | None:
-    scheme, _, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+def _live_secret(meta: Mapping[str, Any]) -> str | None:
+    scheme, _, secret = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
     is_key = scheme.lower() == "bearer" and secret.startswith(KEY_PREFIXES)
     return secret if is_key else None
 

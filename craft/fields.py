@@ -1,15 +1,22 @@
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.db import models
 from typeid import TypeID
-from uuid_utils import UUID
+from typeid.codecs import base32
+from uuid_utils import UUID, uuid7
 
 
 def new_id(prefix: str) -> str:
-    """`wf_01m80ks0jz…`: the kind and a UUIDv7, so unguessable and sortable by creation."""
-    return str(TypeID(prefix=prefix))
+    """`wf_01m80ks0jz…`, a TypeID: the kind and a UUIDv7, so unguessable and sortable by creation."""
+    return _beginning(prefix) + base32.encode(uuid7().bytes)
+
+
+@cache
+def _beginning(prefix: str) -> str:
+    """Of the ids of a kind, of which there are few: so the library looks at each prefix once. Raises its exception for one that no TypeID may have."""
+    return f"{TypeID(prefix=prefix).prefix}_"
 
 
 class IdField(models.CharField[str, str]):

@@ -15,7 +15,7 @@ from orjson import Fragment
 
 from accounts.authentication import Credentials, admit_together
 from craft import rows
-from craft.api.envelopes import Dialect, Page, Resource, dialect_of
+from craft.api.envelopes import Dialect, Page, Resource
 from craft.api.light import Answer, Call, LightCall, NotPlainError
 from craft.api.pagination import DEFAULT_LIMIT, cursor_after
 from craft.encoding import to_json, utc_text
@@ -81,8 +81,8 @@ def _who_starts_what(
     calls: Sequence[Call],
 ) -> Iterator[list[tuple[Call, Credentials, Workflow]]]:
     subjects = {workflow_subject(call.found[1]) for call in calls}
-    requests = [call.request for call in calls]
-    with admit_together(requests, level="write", subjects=subjects) as callers:
+    metas = [call.environ for call in calls]
+    with admit_together(metas, level="write", subjects=subjects) as callers:
         found = []
         for call, caller in zip(calls, callers, strict=True):
             workflow = caller and find_workflow(caller.company.pk, call.found[1])
@@ -100,7 +100,7 @@ def _asked(call: Call) -> tuple[Any, bool]:
     mode = body.get("mode")
     if len(inputs) > 1 or mode not in (None, "sync", "async"):
         raise NotPlainError
-    runs_inline = dialect_of(call.request).runs_inline if mode is None else mode == "sync"  # fmt: skip
+    runs_inline = call.dialect.runs_inline if mode is None else mode == "sync"  # fmt: skip
     return inputs[0] if inputs else {}, runs_inline
 
 
@@ -123,26 +123,26 @@ def _start(starts: Sequence[Start]) -> None:
         (quick if is_quick(start[1]) else others).append(start)
     if quick:
         writes = executions.run_together([execution for _, execution in quick])
-        _accept(quick, {write.execution for write in writes})
+        _accept(quick, {write.execution.id for write in writes})
     if others:
         kept = executions.start_together([execution for _, execution in others])
-        _accept(others, set(kept))
+        _accept(others, {execution.id for execution in kept})
 
 
-def _accept(starts: Sequence[Start], kept: Collection[Execution]) -> None:
+def _accept(starts: Sequence[Start], kept: Collection[str]) -> None:
     """As `AcceptedSerializer` says it."""
     for call, execution in starts:
-        if execution in kept:
+        if execution.id in kept:
             begun_at = execution.started_at or execution.created_at
             data = {
-                "id": execution.pk,
-                "execution_id": execution.pk,
+                "id": execution.id,
+                "execution_id": execution.id,
                 "workflow_id": execution.workflow_id,
                 "status": execution.status,
                 "started_at": utc_text(begun_at),
                 "created_at": utc_text(execution.created_at),
             }
-            call.answer = Answer(202, dialect_of(call.request).result(data))
+            call.answer = Answer(202, call.dialect.result(data))
 
 
 def _run(starts: Sequence[Start]) -> None:
@@ -153,7 +153,7 @@ def _run(starts: Sequence[Start]) -> None:
     for call, execution in starts:
         if data := told.get(execution.pk):
             status = 200 if execution.is_over else 202
-            call.answer = Answer(status, dialect_of(call.request).result(data))
+            call.answer = Answer(status, call.dialect.result(data))
 
 
 def _finished(write: Write) -> Any:
@@ -290,16 +290,15 @@ def _look(
 ) -> None:
     """Calls that came together and ask the same of the same company are told the same: all of them were there before it was looked for."""
     told: dict[tuple[int, str, Dialect], Fragment | None] = {}
-    with admit_together([call.request for call in calls], level="read") as callers:
+    with admit_together([call.environ for call in calls], level="read") as callers:
         for call, caller in zip(calls, callers, strict=True):
             if caller is None:
                 continue
             wanted = call.found[1] if call.found.re.groups else ""
-            dialect = dialect_of(call.request)
-            key = caller.company.pk, wanted, dialect
+            key = caller.company.pk, wanted, call.dialect
             if key not in told:
                 found = find(caller.company.pk, wanted)
-                told[key] = found and Fragment(to_json(tell(dialect, found)))
+                told[key] = found and Fragment(to_json(tell(call.dialect, found)))
             if body := told[key]:
                 call.answer = Answer(200, body)
 

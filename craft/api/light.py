@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -27,10 +27,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 from rest_framework.exceptions import ParseError
 
-from craft.api.envelopes import dialect_for, dialect_of
+from craft.api.envelopes import Dialect, dialect_for
 from craft.api.exceptions import describe, note_unexpected
 from craft.api.idempotency import HEADER
-from craft.api.limits import rate_headers
+from craft.api.limits import CHARGED, headers_of
 from craft.api.parsers import read_json
 from craft.encoding import to_json
 from craft.events import Actor, acting
@@ -56,10 +56,23 @@ class NotPlainError(Exception):
 class Call:
     """One of those that are answered together. Whatever of them has no `answer` afterwards goes to the view."""
 
-    request: HttpRequest
+    environ: dict[str, Any]
     found: re.Match[str]
+    dialect: Dialect
+    request_id: str
+    raw: bytes = b""
     body: Any = None
     answer: Answer | None = None
+
+    @cached_property
+    def request(self) -> HttpRequest:
+        """As the view would find it. To make one takes as long as all else that is done with a plain call here."""
+        request: Any = WSGIRequest(self.environ)
+        request.request_id = self.request_id  # as craft.middleware does it
+        request._body = (
+            self.raw
+        )  # Django's own; the stream is left to whoever comes next
+        return request  # type: ignore[no-any-return]  # an HttpRequest with more
 
 
 @dataclass(frozen=True)
@@ -142,10 +155,8 @@ def _plain_call(environ: dict[str, Any], found: re.Match[str]) -> Call:
         body = read_json(raw)
     except ParseError:
         raise NotPlainError from None
-    request: Any = WSGIRequest(environ)
-    request.request_id = new_id("req")  # as craft.middleware does it
-    request._body = raw  # Django's own; the stream is left to whoever comes next
-    return Call(request, found, body)
+    dialect = dialect_for(environ["PATH_INFO"])
+    return Call(environ, found, dialect, new_id("req"), raw, body)
 
 
 def _raw_body(environ: dict[str, Any]) -> bytes:
@@ -168,8 +179,8 @@ def _told(
         ("Content-Type", "application/json; charset=utf-8"),
         ("Content-Length", str(len(body))),
         ("Allow", light.allow),  # as DRF says it on every answer
-        (REQUEST_ID_HEADER, call.request.request_id),  # type: ignore[attr-defined]  # set above
-        *rate_headers(call.request),
+        (REQUEST_ID_HEADER, call.request_id),
+        *headers_of(call.environ.get(CHARGED)),
         *answer.headers.items(),
         *passage,
     ]
@@ -233,13 +244,13 @@ class Group:
         except Exception as error:
             note_unexpected(error)
             for call in calls:
-                call.answer = call.answer or failed(call.request, error)
+                call.answer = call.answer or failed(call, error)
 
 
-def failed(request: HttpRequest, error: Exception) -> Answer:
+def failed(call: Call, error: Exception) -> Answer:
     """As a view's error is told."""
-    problem, headers = describe(error, request)
-    return Answer(problem.status, dialect_of(request).problem(problem), headers)
+    problem, headers = describe(error, call.request)
+    return Answer(problem.status, call.dialect.problem(problem), headers)
 
 
 _used = threading.local()

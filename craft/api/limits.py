@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -182,12 +182,17 @@ def ceiling() -> Window:
 
 def address_of(request: HttpRequest) -> str:
     """The caller's address; behind a proxy the one that the proxy saw, which it puts last."""
-    seen = request.META.get("REMOTE_ADDR")
-    if settings.SECURE_PROXY_SSL_HEADER:
-        seen = (
-            request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", 1)[-1].strip()
-            or seen
-        )
+    return address_in(request.META, is_behind_proxy=behind_proxy())
+
+
+def behind_proxy() -> bool:
+    return bool(settings.SECURE_PROXY_SSL_HEADER)
+
+
+def address_in(meta: Mapping[str, Any], *, is_behind_proxy: bool) -> str:
+    seen = meta.get("REMOTE_ADDR")
+    if is_behind_proxy:
+        seen = meta.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", 1)[-1].strip() or seen
     return str(seen or "unknown")
 
 
@@ -232,19 +237,19 @@ def _is_for_every_plan(request: HttpRequest) -> bool:
     return resource in settings.API_WITHOUT_PLAN
 
 
-def charge_together(requests: Sequence[HttpRequest], company: Company) -> bool:
-    """Count so many calls of one company at once, each told what is left after it; no view counts it again. False when there is no room for all of them, or
+def charge_together(metas: Sequence[dict[str, Any]], company: Company) -> bool:
+    """Count so many calls of one company at once, whose METAs these are, each told what is left after it; no view counts it again. False when there is no room for all of them, or
     its plan comes without the API: then the views count and refuse one by one. (Where a later window refuses, an earlier one has counted them already.)"""
     allowance = _allowance_of()(company)
     if not allowance.has_api_access:
         return False
     windows = allowance.windows or (ceiling(),)
-    rate = take(f"company:{company.pk}", windows, calls=len(requests))
+    rate = take(f"company:{company.pk}", windows, calls=len(metas))
     if rate.retry_after is not None:
         return False
-    for earlier, request in enumerate(reversed(requests)):
+    for earlier, meta in enumerate(reversed(metas)):
         left = min(rate.remaining + earlier, rate.limit)
-        request.META[CHARGED] = replace(rate, remaining=left)
+        meta[CHARGED] = replace(rate, remaining=left)
     return True
 
 
@@ -272,6 +277,10 @@ class RateHeadersMiddleware:
 
 def rate_headers(request: HttpRequest) -> list[tuple[str, str]]:
     rate: Rate | None = getattr(request, "rate", request.META.get(CHARGED))
+    return headers_of(rate)
+
+
+def headers_of(rate: Rate | None) -> list[tuple[str, str]]:
     if rate is None:
         return []
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -106,7 +105,13 @@ def _compiled(source: _Source) -> Graph:
 
 
 def graph_of(version: WorkflowVersion) -> Graph:
-    return _compiled(_Source(version.pk, version.created_at, version.definition))
+    """Found once for each object that stands for the version."""
+    known = version.__dict__
+    if "_graph" not in known:
+        source = _Source(version.pk, version.created_at, version.definition)
+        known["_graph"] = _compiled(source)
+    graph: Graph = known["_graph"]
+    return graph
 
 
 def job_of(execution: Execution, graph: Graph, come: Come | None = None) -> Job:
@@ -531,8 +536,11 @@ def text_of(value: Any) -> bytes:
 
 def _stored(value: Any) -> tuple[Any, rows.Encoded]:
     """What is kept of it, and how it is written. To look into the text is much quicker than to walk through the value."""
-    with suppress(UnicodeEncodeError):  # of lone surrogates
+    try:
         encoded = rows.Encoded(value)
+    except UnicodeEncodeError:  # of lone surrogates
+        pass
+    else:
         if NUL not in encoded.text:
             return value, encoded
     value = storable(value)

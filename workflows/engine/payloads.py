@@ -34,23 +34,24 @@ def set_apart(
     payloads: list[Payload] = []
     try:
         for row in written:
+            known = row.__dict__
             apart = names_apart(row).difference(fields)
             for name in fields:
-                value = getattr(row, name)
+                value = known[name]
                 if value is None:
                     continue
-                text = value if isinstance(value, rows.Encoded) else rows.Encoded(value)
+                text = value if type(value) is rows.Encoded else rows.Encoded(value)
                 held.append((row, name, value))
-                setattr(row, name, text)
+                known[name] = text
                 if len(text.text) > LIMIT:
-                    setattr(row, name, None)
+                    known[name] = None
                     payloads.append(_payload(row, name, text.text.decode()))
                     apart.add(name)
-            row.apart = ",".join(sorted(apart)) if apart else ""
+            known["apart"] = ",".join(sorted(apart)) if apart else ""
         yield
     finally:
         for row, name, value in held:
-            setattr(row, name, value)
+            row.__dict__[name] = value
     rows.insert_or_update(payloads, unique=UNIQUE, update=("body",))
 
 

@@ -6,8 +6,6 @@ Nothing outside is touched, so nobody misses one whose process dies before that 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from django.conf import settings
 
@@ -63,12 +61,9 @@ def _repeats(graph: Graph) -> bool:
     return any(node.body for node in graph.nodes.values())
 
 
-@contextmanager
-def watched(version_id: int) -> Iterator[None]:
-    """Around a run: what takes too long is remembered."""
-    began = time.thread_time()
-    yield
-    if time.thread_time() - began <= MOST_SECONDS:
+def note(version_id: int, seconds: float) -> None:
+    """How much of the processor a run took: too much is remembered."""
+    if seconds <= MOST_SECONDS:
         _slow.pop(version_id, None)
         return
     if len(_slow) >= MOST_REMEMBERED:

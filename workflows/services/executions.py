@@ -26,6 +26,7 @@ from craft.exceptions import ConflictError
 from craft.leases import Doorbell, Status, due, recover
 from workflows import tasks
 from workflows.engine import journal, lines, quick, slices
+from workflows.engine.executor import utcnow
 from workflows.engine.expressions import ExpressionError
 from workflows.engine.graph import Graph
 from workflows.engine.journal import Write
@@ -67,7 +68,7 @@ def build_execution(
     """Of what is live, unless a version is given."""
     version = version or workflow.live_version
     is_draft = not workflow.is_live or version != workflow.live_version
-    now = timezone.now()
+    now = utcnow()
     error = None
     try:
         key = lines.key_for(workflow, input, trigger)
@@ -171,9 +172,11 @@ def _keep_together(
 
 
 def _run_instantly(execution: Execution, graph: Graph) -> Write:
-    execution.begin_here(timezone.now())
-    with quick.watched(execution.version_id):
-        return slices.run_instantly(execution, graph, [], is_new=True)
+    execution.begin_here(utcnow())
+    began = time.thread_time()
+    write = slices.run_instantly(execution, graph, [], is_new=True)
+    quick.note(execution.version_id, time.thread_time() - began)
+    return write
 
 
 def _has_sequel(execution: Execution) -> bool:

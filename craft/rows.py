@@ -46,7 +46,7 @@ class Statement:
 
 
 def insert(rows: Sequence[models.Model]) -> None:
-    """All new, and all of one model."""
+    """All new, and all of one model. Where the database counts primary keys it gives them, and nobody is told."""
     if not rows:
         return
     _set_clocks(rows)
@@ -261,7 +261,7 @@ def _listed(texts: Iterable[bytes]) -> str:
 
 @cache
 def _insertion(model: type[models.Model], vendor: str) -> Statement:
-    return _insert_into(model, model._meta.concrete_fields)
+    return _insert_into(model, _given_fields(model))
 
 
 @cache
@@ -281,8 +281,7 @@ def _upsertion(
     unique: tuple[str, ...],
     update: tuple[str, ...],
 ) -> Statement:
-    keyless = [field for field in model._meta.concrete_fields if not field.primary_key]
-    insertion = _insert_into(model, keyless)
+    insertion = _insert_into(model, _given_fields(model))
     names = ", ".join(_column(model, name) for name in unique)
     changes = ", ".join(
         f"{_column(model, name)} = EXCLUDED.{_column(model, name)}" for name in update
@@ -309,6 +308,15 @@ def _updating(
         changes = ", ".join(f"{_column(model, name)} = %s" for name in names)
         sql = f"UPDATE {table} SET {changes} WHERE {key_column} = %s"  # noqa: S608  # names of our own
     return Statement(sql, _columns(fields))
+
+
+def _given_fields(model: type[models.Model]) -> list[Any]:
+    """All but a primary key that the database counts."""
+    return [
+        field
+        for field in model._meta.concrete_fields
+        if not isinstance(field, models.AutoField)
+    ]
 
 
 def _insert_into(model: type[models.Model], fields: Sequence[Any]) -> Statement:

@@ -34,7 +34,7 @@ THREADS = 32
 STOP_SECONDS = 8  # from the signal until what has not stopped is killed
 DRAIN_SECONDS = 6
 RESTART_SECONDS = 0.5
-WARM_UP_AFTER_SECONDS = 3000.0
+WARM_UP_AFTER_SECONDS = 30.0
 MAX_FAILURES = 3
 _LOGGING = {
     "handlers": {},

@@ -210,7 +210,7 @@ def commit(writes: Sequence[Write]) -> list[bool]:
         sequels = after_failures([write.execution for write in ended])
         with rows.gathered():
             _insert_new([write for write in kept if write.is_new])
-            _save_steps(kept)
+            save_steps(_as_rows(kept))
             arrivals.exchange([(write.execution, write.steps) for write in kept])
             _publish_news(kept)
             _note_progress(
@@ -246,7 +246,9 @@ def _commit_whole(writes: Sequence[Write]) -> None:
     with rows.gathered(alone=True):
         with payloads.set_apart(executions):
             rows.insert(executions)
-        _save_steps(writes)
+        steps = _as_rows(writes)
+        with payloads.set_apart(steps):
+            rows.insert(steps)
         count_whole(executions)  # last: others wait for the row until the commit
         for execution in executions:
             announce(execution)
@@ -317,7 +319,8 @@ def index_labels(executions: Sequence[Execution]) -> None:
         ExecutionLabel.unscoped.bulk_create(rows)
 
 
-def _save_steps(writes: Iterable[Write]) -> None:
+def _as_rows(writes: Iterable[Write]) -> list[Step]:
+    """What is latest of each step."""
     latest: dict[tuple[str, str, str], Step] = {}
     texts = _Texts()
     for write in writes:
@@ -325,7 +328,7 @@ def _save_steps(writes: Iterable[Write]) -> None:
         for record in write.steps:
             row = _as_row(key, record, texts)
             latest[key, record.node_id, record.iteration] = row
-    save_steps(list(latest.values()))
+    return list(latest.values())
 
 
 def save_steps(steps: Sequence[Step]) -> None:

@@ -49,6 +49,7 @@ class Execution(CompanyModel, LeasedModel):
         on_delete=models.SET_NULL,
         related_name="+",
         editable=False,
+        db_index=False,  # below, as of the parent: most have none
     )
     trigger = models.JSONField(default=dict, editable=False)
     input = models.JSONField(null=True, editable=False)
@@ -80,6 +81,7 @@ class Execution(CompanyModel, LeasedModel):
         on_delete=models.SET_NULL,
         related_name="children",
         editable=False,
+        db_index=False,
     )
     parent_slot = models.CharField(max_length=200, default="", editable=False)
     is_awaited = models.BooleanField(default=False, editable=False)
@@ -94,6 +96,7 @@ class Execution(CompanyModel, LeasedModel):
             models.UniqueConstraint(
                 fields=["company", "idempotency_key"],
                 name="one_execution_per_idempotency_key",
+                condition=Q(idempotency_key__isnull=False),
             ),
             models.UniqueConstraint(
                 fields=["parent", "parent_slot"],
@@ -103,6 +106,11 @@ class Execution(CompanyModel, LeasedModel):
         ]
         indexes = [
             *lease_indexes("execution"),
+            models.Index(
+                fields=["created_by"],
+                name="execution_of_person",
+                condition=Q(created_by__isnull=False),
+            ),
             models.Index(fields=["company", "-id"], name="execution_of_company"),
             models.Index(fields=["workflow", "-id"], name="execution_of_workflow"),
             models.Index(

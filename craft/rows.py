@@ -238,11 +238,14 @@ def _as_texts(rows: Iterable[models.Model], columns: Sequence[Column]) -> Iterat
     size = 0
     for row in rows:
         known = row.__dict__
-        values = {key: known[name] for key, name in names}
+        # What is left out is read as NULL, and nobody has to write and read that.
+        values = {
+            key: value for key, name in names if (value := known[name]) is not None
+        }
         for key, prepare in structured:
-            # An empty object is written as any other: most are none, or empty.
-            if values[key]:
-                values[key] = prepare(values[key])
+            value = values.get(key)
+            if value:  # what is empty is written as any other value
+                values[key] = prepare(value)
         text = orjson.dumps(values)
         if size + len(text) > MOST_TEXT and found:
             yield _listed(found)

@@ -9,6 +9,7 @@ processor's caches, which is half of what each would cost alone. A lone caller w
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -36,6 +37,8 @@ from craft.encoding import to_json
 from craft.events import Actor, acting
 from craft.fields import new_id
 from craft.middleware import REQUEST_ID_HEADER
+
+logger = logging.getLogger("craft.api")
 
 LARGEST_BODY = 100_000
 """Of bytes: what is larger costs so much anyway that it may go the long way."""
@@ -229,7 +232,12 @@ class Group:
                 taken, self._waiting = self._waiting, []
                 self._has_some.clear()
                 self._has_all.clear()
-            self._answer([call for call, _ in taken])
+            try:
+                self._answer([call for call, _ in taken])
+            except Exception:  # this thread is the only one that they have
+                logger.exception("light calls could not even be told what went wrong")
+                for call, _ in taken:
+                    call.answer = call.answer or Answer(500, {})
             with self._lock:
                 # who is told now comes back to those who came meanwhile
                 self._expected = len(taken) + len(self._waiting)

@@ -32,7 +32,7 @@ LOOK_SECONDS = 0.3
 HEARTBEAT_SECONDS = 2.0
 RETRY_MS = 1_000
 MOST_WATCHERS, MOST_OF_A_COMPANY = 6, 3
-"""In one process, whose server has 16 threads."""
+"""In one process, whose server has 32 threads."""
 STEP_FIELDS = (
     "id",
     "node_id",

@@ -219,8 +219,8 @@ _signed_in = PreparedObject(
 def admit_together(
     metas: Sequence[dict[str, Any]], *, level: str, subjects: Iterable[str] = ()
 ) -> Iterator[list[Credentials | None]]:
-    """For light calls, whose METAs these are: of each, whoever shows a live API key that opens, may do this, and is within the limits. None for all others, of whom the view makes
-    something, or nothing. For reading only: all threads are given the same objects.
+    """For light calls, whose METAs these are: of each, whoever shows a live API key that opens, may do this, and is within the limits. None for all others,
+    of whom the view makes something, or nothing. For reading only: all threads are given the same objects.
 
     Within it the stamps of these subjects have been looked at, too.
     """

@@ -72,9 +72,8 @@ class Call:
         """As the view would find it. To make one takes as long as all else that is done with a plain call here."""
         request: Any = WSGIRequest(self.environ)
         request.request_id = self.request_id  # as craft.middleware does it
-        request._body = (
-            self.raw
-        )  # Django's own; the stream is left to whoever comes next
+        # Django's own; the stream is left to whoever comes next.
+        request._body = self.raw
         return request  # type: ignore[no-any-return]  # an HttpRequest with more
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http import HTTPStatus
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
@@ -192,6 +193,21 @@ def _told(
 # --- Together ---
 
 
+@dataclass(eq=False)
+class _Place:
+    """Of a call among those that wait. Its thread wakes the one behind it: woken all at once they would only fight for the interpreter, for a tenth of the
+    throughput."""
+
+    call: Call
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    behind: _Place | None = None
+
+    def wait(self) -> None:
+        self.turn.acquire()
+        if self.behind is not None:
+            self.behind.turn.release()
+
+
 class Group:
     """The calls of one kind. Once it gathers, a thread of its own answers them; before that each is answered where it is made."""
 
@@ -200,7 +216,7 @@ class Group:
         self._lock = threading.Lock()
         self._has_some = threading.Event()
         self._has_all = threading.Event()
-        self._waiting: list[tuple[Call, threading.Lock]] = []
+        self._waiting: list[_Place] = []
         self._expected = 1
         self._gathers = False
 
@@ -212,15 +228,15 @@ class Group:
         if not self._gathers:
             self._answer([call])
             return call.answer
-        turn = threading.Lock()  # an Event costs several of these
-        turn.acquire()  # released by the thread that answers
+        place = _Place(call)
+        place.turn.acquire()
         with self._lock:
-            self._waiting.append((call, turn))
+            self._waiting.append(place)
             if len(self._waiting) == 1:
                 self._has_some.set()
             if len(self._waiting) >= self._expected:
                 self._has_all.set()
-        turn.acquire()
+        place.wait()
         return call.answer
 
     def _serve(self) -> None:
@@ -232,16 +248,17 @@ class Group:
                 self._has_some.clear()
                 self._has_all.clear()
             try:
-                self._answer([call for call, _ in taken])
+                self._answer([place.call for place in taken])
             except Exception:  # this thread is the only one that they have
                 logger.exception("light calls could not even be told what went wrong")
-                for call, _ in taken:
-                    call.answer = call.answer or Answer(500, {})
+                for place in taken:
+                    place.call.answer = place.call.answer or Answer(500, {})
             with self._lock:
                 # who is told now comes back to those who came meanwhile
                 self._expected = len(taken) + len(self._waiting)
-            for _, turn in taken:
-                turn.release()
+            for place, behind in pairwise(taken):
+                place.behind = behind
+            taken[0].turn.release()
 
     def _answer(self, calls: Sequence[Call]) -> None:
         try:

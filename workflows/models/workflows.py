@@ -117,7 +117,10 @@ class Workflow(stamps.StampedModel, CompanyModel):
     @property
     def is_live(self) -> bool:
         """Whether triggers and schedules may start it."""
-        return self.status in {WorkflowStatus.PUBLISHED, WorkflowStatus.ACTIVE}
+        return self.status in (
+            WorkflowStatus.PUBLISHED,
+            WorkflowStatus.ACTIVE,
+        )  # a set would hash both each time
 
     @property
     def live_version(self) -> WorkflowVersion | None:

@@ -301,8 +301,7 @@ class Bench:
         say("the engine by itself")
         self.engine()
         self.idle_memory()
-        say("until what is done beforehand is done")
-        time.sleep(max(0.0, self._started_at + WARM_SECONDS - time.monotonic()))
+        self._rest(say)
         memory = Memory(self.rig)
         memory.start()
         for number in range(1, ROUNDS + 1):
@@ -331,6 +330,10 @@ class Bench:
             self._start("warm start to the first /api/v1/health, s")
         if not self.rig.is_embedded:
             self.rig.start_worker()
+
+    def _rest(self, say: Callable[[str], None]) -> None:
+        say("until what is done beforehand is done")
+        time.sleep(max(0.0, self._started_at + WARM_SECONDS - time.monotonic()))
 
     def _start(self, name: str) -> None:
         self._started_at = time.monotonic()
@@ -409,11 +412,12 @@ class Bench:
         return int(self.rig.rows(statement)[0][0])
 
     def growth(self, number: int, say: Callable[[str], None]) -> None:
-        """What the processes that carry executions take after the first tenth of so many, and after all."""
-        self.rig.start_web()
+        """What each process takes after the first tenth of so many, and after all: those of the web carry quick executions themselves."""
+        self._start("cold start to the first /api/v1/health, s")
         self.rig.set_up()
         if not self.rig.is_embedded:
             self.rig.start_worker()
+        self._rest(say)
         workflow = self.rig.create_workflow(**chain(3))
         self.rig.trigger(workflow, {"net": 5})
         until(self._completed, seconds=30, what="the first execution completes")
@@ -422,7 +426,7 @@ class Bench:
             say(f"{done:,} of {number:,} executions")
             self.executions(workflow)
             if done < tenth <= self._completed():
-                early = {pid: resident(pid) for pid in self.rig.workers()}
+                early = {pid: resident(pid) for pid in self.rig.members()}
         for pid, before in early.items():
             self.figures.note("after a tenth (RSS), MB each", before)
             self.figures.note("after all (RSS), MB each", resident(pid))

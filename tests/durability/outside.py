@@ -29,6 +29,8 @@ class Outside:
 
     def __init__(self, *, seed: int = 0) -> None:
         self.calls: list[Seen] = []
+        self._numbers: Counter[str] = Counter()
+        self._noting = threading.Lock()
         self.left_at: dict[str, float] = {}
         """When the caller of a slow call hung up, by key (monotonic)."""
         self.round = 0
@@ -53,10 +55,11 @@ class Outside:
 
     def forget(self) -> None:
         self.calls, self.left_at, self.round = [], {}, 0
+        self._numbers = Counter()
         self.hold.clear()
 
     def times(self, key: str) -> int:
-        return sum(call.key == key for call in self.calls)
+        return self._numbers[key]
 
     def in_round(self, number: int) -> Counter[str]:
         return Counter(call.key for call in self.calls if call.round == number)
@@ -74,8 +77,11 @@ class Outside:
     def answer(self, handler: BaseHTTPRequestHandler) -> dict[str, Any]:
         key = handler.headers.get("Idempotency-Key", "")
         port = int(handler.client_address[1])
-        self.calls.append(Seen(key, handler.path, self.round, port, time.monotonic()))
-        number = self.times(key)
+        with self._noting:
+            now = time.monotonic()
+            self.calls.append(Seen(key, handler.path, self.round, port, now))
+            self._numbers[key] += 1
+            number = self._numbers[key]
         match handler.path:
             case "/effect":
                 time.sleep(self._random.uniform(0.01, 0.12))
@@ -99,7 +105,7 @@ class Outside:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 512
+    request_queue_size = 4_096
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that was killed can't be answered."""

@@ -3,8 +3,8 @@
 A light call answers what is plain: a known key, a body that is right, a row that is there. Everything else it leaves to the view at the same address: so no
 refusal and no rule is written twice, and what a light call does not know it can't do wrong.
 
-Calls that arrive while others are being answered are answered together: they share a look at the stamps, a count against the limit, a commit, and the
-processor's caches, which is half of what each would cost alone. A lone caller waits for nobody.
+Calls that arrive while others are being answered are answered together: they share a look at the stamps, a count against the limit, a commit. A lone
+caller waits for nobody.
 """
 
 from __future__ import annotations

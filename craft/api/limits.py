@@ -238,8 +238,9 @@ def _is_for_every_plan(request: HttpRequest) -> bool:
 
 
 def charge_together(metas: Sequence[dict[str, Any]], company: Company) -> bool:
-    """Count so many calls of one company at once, whose METAs these are, each told what is left after it; no view counts it again. False when there is no room for all of them, or
-    its plan comes without the API: then the views count and refuse one by one. (Where a later window refuses, an earlier one has counted them already.)"""
+    """Count so many calls of one company at once, whose METAs these are, each told what is left after it; no view counts it again. False when there is no room
+    for all of them, or its plan comes without the API: then the views count and refuse one by one. (Where a later window refuses, an earlier one has counted
+    them already.)"""
     allowance = _allowance_of()(company)
     if not allowance.has_api_access:
         return False

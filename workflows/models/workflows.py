@@ -117,10 +117,8 @@ class Workflow(stamps.StampedModel, CompanyModel):
     @property
     def is_live(self) -> bool:
         """Whether triggers and schedules may start it."""
-        return self.status in (
-            WorkflowStatus.PUBLISHED,
-            WorkflowStatus.ACTIVE,
-        )  # a set would hash both each time
+        # A set would hash both each time.
+        return self.status in (WorkflowStatus.PUBLISHED, WorkflowStatus.ACTIVE)
 
     @property
     def live_version(self) -> WorkflowVersion | None:
